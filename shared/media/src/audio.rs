@@ -1,0 +1,127 @@
+//! Cutting audio: whole frames, to the same instants as the video.
+
+use std::collections::VecDeque;
+
+use crate::{
+    Error,
+    ffmpeg::Packet,
+    source::{dts, pts},
+};
+
+/// How the container treats a frame that a mark falls into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edges {
+    /// It is in the file, and one more to prime the decoder; an edit list hides what is before mark-in, and the length of
+    /// the last frame says where sound ends.
+    Hidden,
+    /// It is in the file if more than half of it is in the range.
+    Shown,
+}
+
+/// Cuts one audio track of one span.
+pub(crate) struct AudioCutter {
+    edges: Edges,
+    /// The instant that is to be the clip's zero, in ticks of the track.
+    base: i64,
+    /// The first instant not wanted. Until it is final, what lies beyond is held.
+    mark_out: i64,
+    is_final: bool,
+    /// Ticks of a frame that doesn't say.
+    frame_ticks: i64,
+    primer: Option<Packet>,
+    held: VecDeque<Packet>,
+    started: bool,
+    /// Whether the whole range has been seen.
+    pub(crate) done: bool,
+}
+
+impl AudioCutter {
+    pub(crate) fn new(edges: Edges, base: i64, mark_out: i64, frame_ticks: i64) -> Self {
+        let (primer, held) = (None, VecDeque::new());
+        Self { edges, base, mark_out, is_final: false, frame_ticks, primer, held, started: false, done: false }
+    }
+
+    /// Takes the next packet of the track, and appends those that belong to the clip to `out`.
+    pub(crate) fn push(&mut self, packet: Packet, out: &mut Vec<Packet>) {
+        if pts(&packet) >= self.mark_out {
+            if self.is_final {
+                self.done = true;
+            } else {
+                self.held.push_back(packet);
+            }
+            return;
+        }
+        self.take(packet, out);
+    }
+
+    /// Says where the clip really ends; not before where it was meant to.
+    pub(crate) fn settle(&mut self, mark_out: i64, out: &mut Vec<Packet>) {
+        self.mark_out = mark_out;
+        self.is_final = true;
+        while let Some(packet) = self.held.pop_front() {
+            self.push(packet, out);
+        }
+    }
+
+    fn take(&mut self, mut packet: Packet, out: &mut Vec<Packet>) {
+        if packet.duration() <= 0 {
+            packet.set_duration(self.frame_ticks);
+        }
+        let (start, end) = (pts(&packet), pts(&packet) + packet.duration());
+        let middle = start + packet.duration() / 2;
+        if !self.started && !self.begins(&packet) {
+            self.primer = Some(packet);
+            return;
+        }
+        if self.edges == Edges::Shown && end > self.mark_out && middle >= self.mark_out {
+            return;
+        }
+        if !self.started && self.edges == Edges::Hidden {
+            // Only the frame just before primes; a gap would have it heard at the wrong time.
+            out.extend(self.primer.take().filter(|primer| pts(primer) + primer.duration() * 2 > start));
+        }
+        self.started = true;
+        if self.edges == Edges::Hidden && end > self.mark_out {
+            packet.set_duration(self.mark_out - start);
+        }
+        out.push(packet);
+    }
+
+    fn begins(&self, packet: &Packet) -> bool {
+        match self.edges {
+            Edges::Hidden => pts(packet) + packet.duration() > self.base,
+            Edges::Shown => pts(packet) + packet.duration() / 2 >= self.base,
+        }
+    }
+}
+
+/// Keeps what is written of one track in order: each packet behind the one before, none twice.
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    last_dts: Option<i64>,
+    last_end: i64,
+}
+
+impl Order {
+    /// Whether `packet` may follow; its DTS is moved by as little as makes it follow.
+    ///
+    /// # Errors
+    /// `Unusable` for a picture whose time goes backwards: none may be lost without a word.
+    pub(crate) fn admit(&mut self, packet: &mut Packet, is_audio: bool) -> Result<bool, Error> {
+        if let Some(last) = self.last_dts {
+            // Sound on both sides of a seam overlaps by less than a frame: what began first is kept.
+            if is_audio && pts(packet) + packet.duration() / 2 < self.last_end {
+                return Ok(false);
+            }
+            if dts(packet) <= last {
+                if pts(packet) <= last {
+                    return Err(Error::Unusable("time stamps of the source go backwards inside the range".into()));
+                }
+                packet.set_dts(Some(last + 1));
+            }
+        }
+        self.last_dts = packet.dts();
+        self.last_end = pts(packet) + packet.duration();
+        Ok(true)
+    }
+}

@@ -1,0 +1,291 @@
+//! Clips of real media, made in this process, and read back with the ffmpeg program.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    Anchor, ClipReport, ClipTask, Container, Cut, Error, Format, Input, Outcome, Part, Piece, Progress, Segment, Span, Task,
+    VideoTarget,
+    host::Host,
+    time::{NANOS, TimeRange, WallTime},
+    verbs,
+};
+
+/// Bits of a frame's number drawn into its picture, most significant first.
+const BITS: usize = 12;
+/// Side of a drawn bit, in pixels: large enough to survive any encoder.
+const BLOCK: usize = 16;
+const WIDTH: usize = BITS * BLOCK;
+const HEIGHT: usize = 96;
+const RATE: i64 = 25;
+
+struct TestHost {
+    sources: Vec<PathBuf>,
+    output: PathBuf,
+}
+
+impl Host for TestHost {
+    fn open(&self, source: u32) -> Result<File, Error> {
+        File::open(&self.sources[source as usize]).map_err(|error| Error::Io(error.to_string()))
+    }
+
+    fn output(&self) -> Result<File, Error> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        options.open(&self.output).map_err(|error| Error::Io(error.to_string()))
+    }
+
+    fn report(&self, _: Progress) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Writes `seconds` of numbered pictures and a tone to `path`.
+fn make_source(path: &Path, seconds: i64, options: &[&str]) {
+    let mut ffmpeg = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "gray"])
+        .args(["-s", &format!("{WIDTH}x{HEIGHT}"), "-r", &RATE.to_string(), "-i", "-"])
+        .args(["-f", "lavfi", "-i", &format!("sine=frequency=1000:sample_rate=48000:duration={seconds}")])
+        .args(["-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "96k"])
+        .args(options)
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("ffmpeg starts");
+    let mut input = ffmpeg.stdin.take().expect("piped");
+    for number in 0..seconds * RATE {
+        let mut picture = vec![0u8; WIDTH * HEIGHT];
+        for (index, pixel) in picture.iter_mut().enumerate() {
+            let (x, y) = (index % WIDTH, index / WIDTH);
+            let bit = number >> (BITS - 1 - x / BLOCK) & 1;
+            // Below the number something moves, so that B-frames are worth their while.
+            *pixel = if y < HEIGHT / 2 { 40 + 170 * bit as u8 } else { ((x + y) as i64 * 2 + number * 3) as u8 };
+        }
+        input.write_all(&picture).expect("ffmpeg reads");
+    }
+    drop(input);
+    assert!(ffmpeg.wait().expect("ffmpeg ends").success());
+}
+
+/// The numbers drawn into the pictures of `path`, as the ffmpeg program decodes them, and what it complained of.
+fn read_numbers(path: &Path) -> (Vec<i64>, String) {
+    let output = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "warning", "-xerror", "-i"])
+        .arg(path)
+        .args(["-map", "0:v", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-"])
+        .output()
+        .expect("ffmpeg runs");
+    let numbers = output.stdout.chunks_exact(WIDTH * HEIGHT).map(|picture| {
+        (0..BITS).fold(0, |number, bit| {
+            let pixel = picture[HEIGHT / 4 * WIDTH + bit * BLOCK + BLOCK / 2];
+            number << 1 | i64::from(pixel > 125)
+        })
+    });
+    (numbers.collect(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// PTS of the pictures of `path` in seconds, as ffprobe reads them.
+fn read_times(path: &Path, stream: &str) -> Vec<f64> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", stream, "-show_entries", "frame=pts_time", "-of", "csv=p=0"])
+        .arg(path)
+        .output()
+        .expect("ffprobe runs");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| line.trim_end_matches(',').parse().ok())
+        .collect()
+}
+
+fn one_file(seconds: i64, format: Format) -> Input {
+    let range = TimeRange::new(WallTime::EPOCH, WallTime::from_nanos(seconds * NANOS));
+    let piece = Piece { source: 0, offset: 0, length: None };
+    let anchor = match format {
+        Format::Mp4 => Anchor::Ticks { ticks: 0, timescale: 1, wall: WallTime::EPOCH },
+        _ => Anchor::FirstKeyframe { piece, wall: WallTime::EPOCH },
+    };
+    let part = Part { format, init: None, segments: vec![Segment { piece, range }], anchor };
+    Input { sources: vec!["source".into()], spans: vec![Span { range, parts: vec![part] }] }
+}
+
+struct Fixture {
+    folder: TempDir,
+    seconds: i64,
+    sources: BTreeMap<&'static str, (PathBuf, Format)>,
+}
+
+impl Fixture {
+    fn new(seconds: i64, kinds: &[(&'static str, Format, &[&str])]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let sources = kinds
+            .iter()
+            .map(|(name, format, options)| {
+                let path = folder.path().join(name);
+                make_source(&path, seconds, options);
+                (*name, (path, *format))
+            })
+            .collect();
+        Self { folder, seconds, sources }
+    }
+
+    fn task(&self, name: &str, range: (i64, i64), cut: Cut, container: Container, video: VideoTarget) -> ClipTask {
+        let millis = |value: i64| WallTime::from_nanos(value * 1_000_000);
+        ClipTask {
+            input: one_file(self.seconds, self.sources[name].1),
+            range: TimeRange::new(millis(range.0), millis(range.1)),
+            cut,
+            container,
+            video,
+            metadata: vec![("title".into(), "A title".into())],
+        }
+    }
+
+    fn run(&self, name: &str, task: &Task) -> (PathBuf, Result<Outcome, Error>) {
+        let extension = match task {
+            Task::Clip(ClipTask { container: Container::Ts, .. }) => "ts",
+            Task::Clip(ClipTask { container: Container::Mov, .. }) => "mov",
+            _ => "mp4",
+        };
+        let output = self.folder.path().join(format!("out.{extension}"));
+        let host = TestHost { sources: vec![self.sources[name].0.clone()], output: output.clone() };
+        verbs::warm_up();
+        (output, verbs::execute(task, Arc::new(host)))
+    }
+
+    fn clip(&self, name: &str, task: ClipTask) -> (PathBuf, ClipReport) {
+        let (output, outcome) = self.run(name, &Task::Clip(task));
+        match outcome {
+            Ok(Outcome::Clip(report)) => (output, report),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+/// The frames with mark-in <= t < mark-out, in milliseconds, of a source whose frame n is at n / 25 s.
+fn frames_between(range: (i64, i64)) -> Vec<i64> {
+    let at_or_after = |millis: i64| (millis * RATE + 999).div_euclid(1000);
+    (at_or_after(range.0)..at_or_after(range.1)).collect()
+}
+
+const CLOSED: &[&str] = &["-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "3"];
+const OPEN: &[&str] =
+    &["-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "3", "-x264-params", "open-gop=1:b-pyramid=normal"];
+const PLAIN: &[&str] = &["-c:v", "libx264", "-preset", "veryfast", "-g", "50", "-bf", "0"];
+
+fn check_exact(fixture: &Fixture, name: &str, range: (i64, i64), container: Container) {
+    let task = fixture.task(name, range, Cut::Exact, container, VideoTarget::Keep);
+    let (output, report) = fixture.clip(name, task);
+    let (numbers, complaints) = read_numbers(&output);
+    assert_eq!(numbers, frames_between(range), "{name} {range:?} {container:?}");
+    assert_eq!(complaints, "", "{name} {range:?} {container:?}");
+    assert_eq!(report.frames, numbers.len() as u64);
+    let times = read_times(&output, "v");
+    for pair in times.windows(2) {
+        assert!((pair[1] - pair[0] - 1.0 / RATE as f64).abs() < 0.0005, "{name} {range:?} {container:?}: {pair:?}");
+    }
+}
+
+#[test]
+fn exact_clips_hold_exactly_the_frames() {
+    let fixture = Fixture::new(
+        12,
+        &[
+            ("closed.mp4", Format::Mp4, CLOSED),
+            ("open.mp4", Format::Mp4, OPEN),
+            ("plain.ts", Format::MpegTs, PLAIN),
+            ("closed.ts", Format::MpegTs, CLOSED),
+        ],
+    );
+    for name in ["closed.mp4", "open.mp4", "plain.ts", "closed.ts"] {
+        for range in [(2_340, 7_777), (1_000, 4_000), (3_010, 3_060), (0, 1_500), (5_480, 12_000)] {
+            for container in [Container::Mp4, Container::Ts, Container::Mov] {
+                check_exact(&fixture, name, range, container);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_keyframe_cut_begins_at_the_keyframe_and_says_so() {
+    let fixture = Fixture::new(8, &[("closed.mp4", Format::Mp4, CLOSED), ("plain.ts", Format::MpegTs, PLAIN)]);
+    for (name, gop) in [("closed.mp4", 25), ("plain.ts", 50)] {
+        for container in [Container::Mp4, Container::Ts] {
+            let task = fixture.task(name, (3_340, 5_000), Cut::Keyframe, container, VideoTarget::Keep);
+            let (output, report) = fixture.clip(name, task);
+            let (numbers, complaints) = read_numbers(&output);
+            assert_eq!(complaints, "");
+            assert_eq!(numbers, (84 / gop * gop..125).collect::<Vec<_>>(), "{name} {container:?}");
+            assert_eq!(report.encoded_frames, 0);
+            assert_eq!(report.actual.start.nanos(), (84 / gop * gop) * NANOS / RATE);
+            assert_eq!(report.actual.end.nanos(), 5 * NANOS);
+        }
+    }
+}
+
+#[test]
+fn an_edit_list_hides_the_lead_in() {
+    let fixture = Fixture::new(8, &[("closed.mp4", Format::Mp4, CLOSED)]);
+    let task = fixture.task("closed.mp4", (3_340, 5_000), Cut::EditList, Container::Mp4, VideoTarget::Keep);
+    let (output, report) = fixture.clip("closed.mp4", task);
+    assert_eq!(read_numbers(&output).0, (84..125).collect::<Vec<_>>());
+    assert_eq!(report.hidden_lead_in, 9 * NANOS / RATE);
+    assert_eq!(report.actual.start.nanos(), 84 * NANOS / RATE);
+    let task = fixture.task("closed.mp4", (3_340, 5_000), Cut::EditList, Container::Ts, VideoTarget::Keep);
+    let (_, outcome) = fixture.run("closed.mp4", &Task::Clip(task));
+    assert!(matches!(outcome, Err(Error::Unsupported(_))), "{outcome:?}");
+}
+
+#[test]
+fn an_encoded_clip_holds_exactly_the_frames() {
+    let fixture = Fixture::new(6, &[("open.mp4", Format::Mp4, OPEN)]);
+    for (video, container) in [(VideoTarget::H264, Container::Ts), (VideoTarget::H265, Container::Mov)] {
+        let task = fixture.task("open.mp4", (1_230, 3_990), Cut::Exact, container, video);
+        let (output, report) = fixture.clip("open.mp4", task);
+        assert_eq!(read_numbers(&output).0, frames_between((1_230, 3_990)), "{video:?}");
+        assert_eq!(report.encoded_frames, report.frames);
+    }
+}
+
+#[test]
+fn a_plan_says_what_the_clip_will_be() {
+    let fixture = Fixture::new(10, &[("closed.mp4", Format::Mp4, CLOSED), ("plain.ts", Format::MpegTs, PLAIN)]);
+    for name in ["closed.mp4", "plain.ts"] {
+        for cut in [Cut::Exact, Cut::Keyframe] {
+            let task = fixture.task(name, (2_340, 7_777), cut, Container::Mp4, VideoTarget::Keep);
+            let Ok(Outcome::Clip(plan)) = fixture.run(name, &Task::Plan(task.clone())).1 else { panic!("no plan") };
+            let (_, report) = fixture.clip(name, task);
+            assert_eq!(plan.actual, report.actual, "{name} {cut:?}");
+            assert_eq!((plan.frames, plan.encoded_frames), (report.frames, report.encoded_frames), "{name} {cut:?}");
+            assert_eq!(plan.tracks, report.tracks);
+        }
+    }
+}
+
+#[test]
+fn a_thumbnail_is_the_first_frame_at_or_after_the_time() {
+    let fixture = Fixture::new(6, &[("open.mp4", Format::Mp4, OPEN), ("plain.ts", Format::MpegTs, PLAIN)]);
+    for name in ["open.mp4", "plain.ts"] {
+        for millis in [0, 39, 40, 2_470, 4_999] {
+            let task = Task::Thumbnail(crate::ThumbnailTask {
+                input: one_file(6, fixture.sources[name].1),
+                at: WallTime::from_nanos(millis * 1_000_000),
+                height: None,
+            });
+            let Ok(Outcome::Thumbnail(picture)) = fixture.run(name, &task).1 else { panic!("no picture") };
+            let path = fixture.folder.path().join("picture.jpg");
+            std::fs::write(&path, &picture.image).expect("written");
+            let number = (millis * RATE + 999) / 1000;
+            assert_eq!(read_numbers(&path).0, [number], "{name} at {millis} ms");
+            assert_eq!(picture.at.nanos(), number * NANOS / RATE);
+            assert_eq!((picture.width, picture.height), (WIDTH as u32, HEIGHT as u32));
+        }
+    }
+}

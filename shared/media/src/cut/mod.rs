@@ -1,0 +1,40 @@
+//! Cutting the video of one span: packets of the source in, packets of the clip out. The three ways share where they
+//! begin ([`opening`]) and what they are told ([`Bounds`]).
+
+mod copy;
+mod encode;
+mod opening;
+mod smart;
+
+pub(crate) use copy::CopyCutter;
+pub(crate) use encode::{EncodeCutter, full_settings};
+pub(crate) use opening::{Opening, open_at};
+pub(crate) use smart::{SmartCutter, SmartStyle};
+
+use crate::{Error, ffmpeg::Packet};
+
+/// What a cut is about, in ticks of the video track.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The first frame shown.
+    pub(crate) base: i64,
+    /// The first instant not wanted; `i64::MAX` where the span itself ends the clip.
+    pub(crate) mark_out: i64,
+}
+
+/// A packet of the clip, its times still those of the source.
+pub(crate) struct CutPacket {
+    /// The packet.
+    pub(crate) packet: Packet,
+    /// Whether it was encoded for the clip.
+    pub(crate) encoded: bool,
+}
+
+/// A way of cutting.
+pub(crate) trait Cutter {
+    /// Takes the next packet of the source in decoding order, beginning with a keyframe. False once it needs no more.
+    fn push(&mut self, packet: Packet, out: &mut Vec<CutPacket>) -> Result<bool, Error>;
+
+    /// Ends the clip: `push` said false, or the source has ended.
+    fn finish(&mut self, out: &mut Vec<CutPacket>) -> Result<(), Error>;
+}

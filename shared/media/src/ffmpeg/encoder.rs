@@ -1,0 +1,227 @@
+//! Encoding video.
+
+use ff::{Rational, codec::Parameters};
+use ffmpeg_next as ff;
+
+use super::{Frame, Packet, decoder::empty_frame};
+use crate::{
+    Error,
+    time::Timebase,
+};
+
+/// Pixel formats that x264 and x265 take as they are.
+const DIRECT: [ff::format::Pixel; 9] = [
+    ff::format::Pixel::YUV420P,
+    ff::format::Pixel::YUVJ420P,
+    ff::format::Pixel::YUV422P,
+    ff::format::Pixel::YUVJ422P,
+    ff::format::Pixel::YUV444P,
+    ff::format::Pixel::YUVJ444P,
+    ff::format::Pixel::YUV420P10LE,
+    ff::format::Pixel::YUV422P10LE,
+    ff::format::Pixel::YUV444P10LE,
+];
+
+/// What the pictures to encode are like; all of it is carried over, so that a player can't tell where encoding began.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct VideoShape {
+    width: i32,
+    height: i32,
+    format: ff::ffi::AVPixelFormat,
+    aspect: (i32, i32),
+    range: ff::ffi::AVColorRange,
+    primaries: ff::ffi::AVColorPrimaries,
+    transfer: ff::ffi::AVColorTransferCharacteristic,
+    space: ff::ffi::AVColorSpace,
+    chroma: ff::ffi::AVChromaLocation,
+}
+
+impl VideoShape {
+    /// The shape of a track, if its parameters tell the pixel format.
+    pub(crate) fn of_parameters(parameters: &Parameters) -> Option<Self> {
+        // SAFETY: the parameters are valid; only numbers are read. The format is one libav wrote itself.
+        unsafe {
+            let raw = &*parameters.as_ptr();
+            if raw.format < 0 {
+                return None;
+            }
+            Some(Self {
+                width: raw.width,
+                height: raw.height,
+                format: std::mem::transmute::<i32, ff::ffi::AVPixelFormat>(raw.format),
+                aspect: (raw.sample_aspect_ratio.num, raw.sample_aspect_ratio.den),
+                range: raw.color_range,
+                primaries: raw.color_primaries,
+                transfer: raw.color_trc,
+                space: raw.color_space,
+                chroma: raw.chroma_location,
+            })
+        }
+    }
+
+    /// Width and height in pixels.
+    pub(crate) fn size(&self) -> (u32, u32) {
+        (self.width.unsigned_abs(), self.height.unsigned_abs())
+    }
+
+    /// The same shape in a pixel format that the encoders take.
+    fn encodable(mut self) -> Self {
+        if !DIRECT.iter().any(|format| ff::ffi::AVPixelFormat::from(*format) == self.format) {
+            self.format = ff::format::Pixel::YUV420P.into();
+        }
+        self
+    }
+}
+
+/// How to encode.
+#[derive(Debug, Clone)]
+pub(crate) struct EncoderSettings {
+    /// FFmpeg's name of the encoder: `libx264`.
+    pub(crate) encoder: &'static str,
+    /// Options of the encoder, as key and value.
+    pub(crate) options: Vec<(&'static str, String)>,
+    /// Codec level, as the codec numbers it.
+    pub(crate) level: Option<i32>,
+    /// Interlaced coding.
+    pub(crate) interlaced: bool,
+    /// Seconds in a tick of the frames' times.
+    pub(crate) timebase: Timebase,
+    /// Frames in a second, for rate control; the times rule.
+    pub(crate) frame_rate: Option<(i32, i32)>,
+}
+
+/// An encoder of one video track.
+pub(crate) struct Encoder {
+    inner: ff::encoder::video::Encoder,
+    shape: VideoShape,
+    packet: Packet,
+    scaler: Option<ff::software::scaling::Context>,
+}
+
+impl Encoder {
+    /// Opens an encoder. Its parameter sets are kept out of the packets, in [`Self::parameters`].
+    ///
+    /// # Errors
+    /// `Unsupported` if the encoder doesn't take such pictures.
+    pub(crate) fn open(shape: &VideoShape, settings: &EncoderSettings) -> Result<Self, Error> {
+        let shape = shape.clone().encodable();
+        let fail = |error: ff::Error| {
+            Error::Unsupported(format!(
+                "{} can't encode pictures of {}x{}: {error}",
+                settings.encoder, shape.width, shape.height
+            ))
+        };
+        let codec = ff::encoder::find_by_name(settings.encoder).ok_or_else(|| {
+            Error::Unsupported(format!("the encoder {} is missing from this build of FFmpeg", settings.encoder))
+        })?;
+        let mut video = ff::codec::Context::new_with_codec(codec).encoder().video().map_err(fail)?;
+        video.set_time_base(Rational(settings.timebase.num(), settings.timebase.den()));
+        video.set_frame_rate(settings.frame_rate.map(|(num, den)| Rational(num, den)));
+        video.set_flags(
+            ff::codec::Flags::GLOBAL_HEADER
+                | if settings.interlaced {
+                    ff::codec::Flags::INTERLACED_DCT | ff::codec::Flags::INTERLACED_ME
+                } else {
+                    ff::codec::Flags::empty()
+                },
+        );
+        // SAFETY: the context is ours alone and not open yet; only numbers are set.
+        unsafe {
+            let raw = video.as_mut_ptr();
+            (*raw).width = shape.width;
+            (*raw).height = shape.height;
+            (*raw).pix_fmt = shape.format;
+            (*raw).sample_aspect_ratio = ff::ffi::AVRational { num: shape.aspect.0, den: shape.aspect.1.max(1) };
+            (*raw).color_range = shape.range;
+            (*raw).color_primaries = shape.primaries;
+            (*raw).color_trc = shape.transfer;
+            (*raw).colorspace = shape.space;
+            (*raw).chroma_sample_location = shape.chroma;
+            if let Some(level) = settings.level {
+                (*raw).level = level;
+            }
+        }
+        let mut options = ff::Dictionary::new();
+        for (key, value) in &settings.options {
+            options.set(key, value);
+        }
+        let inner = video.open_with(options).map_err(fail)?;
+        Ok(Self { inner, shape, packet: Packet::empty(), scaler: None })
+    }
+
+    /// What a muxer needs to know of the encoded track, parameter sets included.
+    pub(crate) fn parameters(&self) -> Parameters {
+        Parameters::from(&self.inner)
+    }
+
+    /// Encodes `frame`, shown at `pts`, and hands the packets that are ready to `each`.
+    ///
+    /// # Errors
+    /// `Unsupported` if the frame has another size than the first; what `each` says.
+    pub(crate) fn encode(
+        &mut self,
+        frame: &mut Frame,
+        pts: i64,
+        each: &mut dyn FnMut(&mut Packet) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut converted = self.conform(frame)?;
+        let raw = converted.as_mut().unwrap_or(&mut frame.0);
+        raw.set_pts(Some(pts));
+        // SAFETY: the frame is valid and ours. The source's picture type would force the encoder's.
+        unsafe { (*raw.as_mut_ptr()).pict_type = ff::ffi::AVPictureType::AV_PICTURE_TYPE_NONE };
+        self.inner.send_frame(raw).map_err(encode_error)?;
+        self.drain(each)
+    }
+
+    /// Ends the track and hands the remaining packets to `each`.
+    ///
+    /// # Errors
+    /// What `each` says.
+    pub(crate) fn finish(&mut self, each: &mut dyn FnMut(&mut Packet) -> Result<(), Error>) -> Result<(), Error> {
+        self.inner.send_eof().map_err(encode_error)?;
+        self.drain(each)
+    }
+
+    fn drain(&mut self, each: &mut dyn FnMut(&mut Packet) -> Result<(), Error>) -> Result<(), Error> {
+        loop {
+            match self.inner.receive_packet(&mut self.packet) {
+                Ok(()) => each(&mut self.packet)?,
+                Err(ff::Error::Eof) => return Ok(()),
+                Err(ff::Error::Other { errno }) if errno == ff::error::EAGAIN => return Ok(()),
+                Err(error) => return Err(encode_error(error)),
+            }
+        }
+    }
+
+    /// The frame in the encoder's pixel format, if it has another.
+    fn conform(&mut self, frame: &Frame) -> Result<Option<ff::Frame>, Error> {
+        // SAFETY: the frame is valid; only numbers are read, and the format is one that libav wrote.
+        let (width, height, format) = unsafe {
+            let raw = &*frame.0.as_ptr();
+            (raw.width, raw.height, std::mem::transmute::<i32, ff::ffi::AVPixelFormat>(raw.format))
+        };
+        if (width, height) != (self.shape.width, self.shape.height) {
+            return Err(Error::Unsupported(format!(
+                "the picture changes from {}x{} to {width}x{height} inside the range",
+                self.shape.width, self.shape.height
+            )));
+        }
+        if format == self.shape.format {
+            return Ok(None);
+        }
+        let scaler = match &mut self.scaler {
+            Some(scaler) => scaler,
+            None => self.scaler.insert(super::picture::scaler(format, self.shape.format, (width, height), (width, height))?),
+        };
+        let mut converted = empty_frame();
+        super::picture::scale(scaler, &frame.0, &mut converted)?;
+        Ok(Some(converted))
+    }
+}
+
+fn encode_error(error: ff::Error) -> Error {
+    match error {
+        ff::Error::Other { errno } if errno == ff::error::ENOMEM => Error::Limit("encoding: out of memory".into()),
+        other => Error::Internal(format!("encoding: {other}")),
+    }
+}

@@ -1,0 +1,214 @@
+//! Writing containers.
+
+use std::{fs::File, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering};
+
+use ff::{codec::Parameters, format::context::StreamIo};
+use ffmpeg_next as ff;
+
+use super::{
+    Packet,
+    io::{Fault, Sink},
+    output_error,
+};
+use crate::{Container, Error, time::Timebase};
+
+/// Bytes written at once.
+const BUFFER: usize = 1 << 20;
+/// How far a TS multiplexer may run ahead of the clock, in microseconds: 0.7 s, as T-STD buffers allow.
+const TS_MAX_DELAY: i32 = 700_000;
+
+/// A TS of a single frame can be too short for readers to tell what it is.
+const MIN_TS_PACKETS: u64 = 64;
+/// A TS packet that carries nothing (ISO/IEC 13818-1 §2.4.1).
+const NULL_PACKET: [u8; 188] = {
+    let mut packet = [0xff; 188];
+    packet[0] = 0x47;
+    packet[1] = 0x1f;
+    packet[3] = 0x10;
+    packet
+};
+
+/// A track of a container to be written.
+pub(crate) struct OutputStream {
+    /// What the track is.
+    pub(crate) parameters: Parameters,
+    /// Codec configuration to write in place of that in `parameters`.
+    pub(crate) extradata: Option<Vec<u8>>,
+    /// Seconds in a tick of the packets that will come.
+    pub(crate) timebase: Timebase,
+    /// Average frames in a second; video only.
+    pub(crate) frame_rate: Option<(i32, i32)>,
+    /// ISO 639-2 language.
+    pub(crate) language: Option<String>,
+}
+
+/// Options of a container.
+pub(crate) struct MuxerOptions {
+    /// The format.
+    pub(crate) container: Container,
+    /// Metadata of the file.
+    pub(crate) metadata: Vec<(String, String)>,
+    /// Bytes kept free at the front for the index; MP4 and MOV only.
+    pub(crate) index_bytes: u64,
+}
+
+/// A container being written.
+pub(crate) struct Muxer {
+    container: Container,
+    output: ff::format::context::Output,
+    fault: Fault,
+    length: Arc<AtomicU64>,
+    sources: Vec<ff::Rational>,
+    targets: Vec<ff::Rational>,
+}
+
+impl Muxer {
+    /// Starts a container in `file`, which is empty.
+    ///
+    /// # Errors
+    /// `Unsupported` if a track doesn't fit into the container; `NoSpace`, `Io`.
+    pub(crate) fn new(file: File, streams: &[OutputStream], options: &MuxerOptions) -> Result<Self, Error> {
+        let name = match options.container {
+            Container::Ts => "mpegts",
+            Container::Mov => "mov",
+            Container::Mp4 => "mp4",
+        };
+        let sink = Sink::new(file);
+        let (fault, length) = (sink.fault.clone(), sink.length.clone());
+        let fail = |error| fault.explain(output_error("starting the output", error));
+        let io = StreamIo::from_write_seek_with_capacity(sink, BUFFER).map_err(fail)?;
+        let mut output = ff::format::output_to_stream(io, None, Some(name)).map_err(fail)?;
+        for stream in streams {
+            add_stream(&mut output, stream, options.container)?;
+        }
+        let mut metadata = ff::Dictionary::new();
+        for (key, value) in &options.metadata {
+            metadata.set(key, value);
+        }
+        output.set_metadata(metadata);
+        let mut header = ff::Dictionary::new();
+        match options.container {
+            // SAFETY: the context is open and exclusively ours; a number is set.
+            Container::Ts => unsafe { (*output.as_mut_ptr()).max_delay = TS_MAX_DELAY },
+            Container::Mov | Container::Mp4 => {
+                header.set("moov_size", &options.index_bytes.to_string());
+                let timescale = streams.iter().map(|stream| stream.timebase.den()).find(|den| (1000..=1_000_000).contains(den));
+                header.set("movie_timescale", &timescale.unwrap_or(90_000).to_string());
+            }
+        }
+        output.write_header_with(header).map_err(|error| match error {
+            ff::Error::Other { errno } if errno == ff::error::EINVAL => {
+                Error::Unsupported(format!("a track of the source does not fit into {name}"))
+            }
+            other => fail(other),
+        })?;
+        let sources = streams.iter().map(|stream| ff::Rational(stream.timebase.num(), stream.timebase.den())).collect();
+        let targets = output.streams().map(|stream| stream.time_base()).collect();
+        Ok(Self { container: options.container, output, fault, length, sources, targets })
+    }
+
+    /// Writes `packet` to track `index`. Tracks are interleaved by decoding time.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`; `Internal` if its times go backwards.
+    pub(crate) fn write(&mut self, index: usize, packet: &mut Packet) -> Result<(), Error> {
+        packet.set_stream(index);
+        packet.set_position(-1);
+        packet.rescale_ts(self.sources[index], self.targets[index]);
+        packet
+            .write_interleaved(&mut self.output)
+            .map_err(|error| self.fault.explain(output_error("writing the output", error)))
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.length.load(Ordering::Relaxed)
+    }
+
+    /// How many null packets a TS needs for readers to recognise it.
+    fn padding(&mut self) -> u64 {
+        // SAFETY: the context is open and ours; `avio_seek` by nothing tells the position.
+        let position = unsafe { ff::ffi::avio_seek((*self.output.as_mut_ptr()).pb, 0, 1) };
+        MIN_TS_PACKETS.saturating_sub(u64::try_from(position).unwrap_or(0) / NULL_PACKET.len() as u64)
+    }
+
+    /// Writes the index, and flushes.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`.
+    pub(crate) fn finish(mut self) -> Result<u64, Error> {
+        let fault = self.fault.clone();
+        let length = self.length.clone();
+        self.output.write_trailer().map_err(|error| fault.explain(output_error("finishing the output", error)))?;
+        let padding = if self.container == Container::Ts { self.padding() } else { 0 };
+        // SAFETY: the context is open and ours, and the packet is as long as is said. Flushing here, and not in the
+        // destructor, lets an error be seen.
+        let error = unsafe {
+            let io = (*self.output.as_mut_ptr()).pb;
+            for _ in 0..padding {
+                ff::ffi::avio_write(io, NULL_PACKET.as_ptr(), NULL_PACKET.len() as i32);
+            }
+            ff::ffi::avio_flush(io);
+            (*io).error
+        };
+        if error < 0 {
+            return Err(fault.explain(output_error("finishing the output", ff::Error::from(error))));
+        }
+        Ok(length.load(Ordering::Relaxed))
+    }
+}
+
+fn add_stream(
+    output: &mut ff::format::context::Output,
+    stream: &OutputStream,
+    container: Container,
+) -> Result<(), Error> {
+    let fail = |error| output_error("adding a track to the output", error);
+    let mut added = output.add_stream(ff::codec::Id::None).map_err(fail)?;
+    added.set_parameters(stream.parameters.clone());
+    added.set_time_base(ff::Rational(stream.timebase.num(), stream.timebase.den()));
+    if let Some((num, den)) = stream.frame_rate {
+        added.set_avg_frame_rate(ff::Rational(num, den));
+    }
+    if let Some(language) = &stream.language {
+        let mut metadata = ff::Dictionary::new();
+        metadata.set("language", language);
+        added.set_metadata(metadata);
+    }
+    let is_hevc = stream.parameters.id() == ff::codec::Id::HEVC;
+    // SAFETY: the stream was just added and is exclusively borrowed; its parameters are valid. The tag of the source's
+    // container means nothing in this one; the muxer chooses, but for HEVC, where only `hvc1` plays everywhere.
+    unsafe {
+        let parameters = (*added.as_mut_ptr()).codecpar;
+        (*parameters).codec_tag = match container {
+            Container::Mov | Container::Mp4 if is_hevc => u32::from_le_bytes(*b"hvc1"),
+            _ => 0,
+        };
+        if let Some(extradata) = &stream.extradata {
+            set_extradata(parameters, extradata)?;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the codec configuration.
+///
+/// # Safety
+/// `parameters` is valid and not shared.
+unsafe fn set_extradata(parameters: *mut ff::ffi::AVCodecParameters, bytes: &[u8]) -> Result<(), Error> {
+    let size = i32::try_from(bytes.len()).map_err(|_| Error::Internal("codec configuration is too long".into()))?;
+    let padding = ff::ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
+    // SAFETY: the old bytes were allocated by libav and are freed once; the new ones are allocated by libav, with the
+    // zeroed padding that it demands, and belong to the parameters from here on.
+    unsafe {
+        let memory = ff::ffi::av_mallocz(bytes.len() + padding).cast::<u8>();
+        if memory.is_null() {
+            return Err(Error::Limit("out of memory".into()));
+        }
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory, bytes.len());
+        ff::ffi::av_freep((&raw mut (*parameters).extradata).cast());
+        (*parameters).extradata = memory;
+        (*parameters).extradata_size = size;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Packets, and the little that the wrapper lacks for them.
+
+use ff::{Packet, packet::Mut, packet::Ref};
+use ffmpeg_next as ff;
+
+/// A packet without data.
+pub(crate) fn empty_packet() -> Packet {
+    Packet::empty()
+}
+
+/// A second reference to the data of `packet`. The wrapper's `clone` copies the bytes.
+pub(crate) fn share(packet: &Packet) -> Packet {
+    let mut copy = Packet::empty();
+    // SAFETY: both are valid packets, and `copy` is blank, so nothing is leaked. The shared buffer is counted atomically,
+    // and nobody writes to a packet's bytes once it has left the demuxer or the encoder.
+    let result = unsafe { ff::ffi::av_packet_ref(copy.as_mut_ptr(), packet.as_ptr()) };
+    // It fails only for want of memory, where Rust would abort as well.
+    if result < 0 { packet.clone() } else { copy }
+}
+
+/// A packet with `data`, and the times and flags of `like`.
+pub(crate) fn new_packet(data: &[u8], like: &Packet) -> Packet {
+    let mut packet = Packet::copy(data);
+    // SAFETY: both are valid packets; only numbers and side data (which is copied) are written to the new one.
+    unsafe { ff::ffi::av_packet_copy_props(packet.as_mut_ptr(), like.as_ptr()) };
+    packet
+}
+
+/// The codec configuration of a track, as the container carries it; empty if there is none.
+pub(crate) fn extradata(parameters: &ff::codec::Parameters) -> &[u8] {
+    // SAFETY: the parameters are valid for the borrow, and libav keeps pointer and size together.
+    unsafe {
+        let raw = &*parameters.as_ptr();
+        match usize::try_from(raw.extradata_size) {
+            Ok(size) if size > 0 && !raw.extradata.is_null() => std::slice::from_raw_parts(raw.extradata, size),
+            _ => &[],
+        }
+    }
+}
+
+/// Length of one frame of an audio track in nanoseconds, where all its frames are as long.
+pub(crate) fn audio_frame(parameters: &ff::codec::Parameters) -> Option<i64> {
+    // SAFETY: the parameters are valid for the borrow; only numbers are read.
+    let (samples, rate, codec) = unsafe {
+        let raw = &*parameters.as_ptr();
+        (i64::from(raw.frame_size), i64::from(raw.sample_rate), parameters.id())
+    };
+    // An MP4's header doesn't say; AAC has 1024 samples in a frame unless it says otherwise.
+    let samples = if samples == 0 && codec == ff::codec::Id::AAC { 1024 } else { samples };
+    (samples > 0 && rate > 0).then(|| samples * 1_000_000_000 / rate)
+}

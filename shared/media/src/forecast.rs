@@ -1,0 +1,189 @@
+//! What a clip would be, without making it: the edges are read, nothing between.
+
+use std::sync::Arc;
+
+use crate::{
+    ClipReport, ClipTask, Cut, Error, Span,
+    clip::{Method, choose, needs_thorough, track_reports, wanted_spans},
+    cut::{Opening, open_at},
+    ffmpeg::Packet,
+    host::Host,
+    nal::{Framing, is_idr},
+    plan::cut_tail,
+    source::{SpanReader, frame_nanos, pts},
+    time::{NANOS, TimeRange, WallTime},
+};
+
+/// How many segments are measured for the estimate of the size.
+const SAMPLES: usize = 8;
+
+/// Says what [`crate::clip::clip`] would do.
+///
+/// # Errors
+/// As `clip`.
+pub(crate) fn plan(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, Error> {
+    let mut report: Option<ClipReport> = None;
+    for (span, mark_in, mark_out) in wanted_spans(task) {
+        let Some(part) = plan_span(task, &host, span, mark_in, mark_out)? else { continue };
+        report = Some(match report {
+            None => part,
+            Some(whole) => ClipReport {
+                actual: TimeRange::new(whole.actual.start, part.actual.end),
+                duration: whole.duration + part.duration,
+                frames: whole.frames + part.frames,
+                encoded_frames: whole.encoded_frames + part.encoded_frames,
+                size_bytes: whole.size_bytes + part.size_bytes,
+                ..whole
+            },
+        });
+    }
+    report.ok_or_else(|| {
+        Error::NoMedia(format!("no frame of the recording lies between {} and {}", task.range.start, task.range.end))
+    })
+}
+
+fn plan_span(
+    task: &ClipTask,
+    host: &Arc<dyn Host>,
+    span: &Span,
+    mark_in: Option<WallTime>,
+    mark_out: Option<WallTime>,
+) -> Result<Option<ClipReport>, Error> {
+    let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
+    let Some(video) = reader.video() else { return plan_sound(task, host, &reader, span).map(Some) };
+    let (method, warning) = choose(task, &reader, video)?;
+    let clock = reader.clock(video);
+    let opening = open_at(&mut reader, mark_in)?;
+    let bound = mark_out.map_or(i64::MAX, |mark_out| clock.at_or_after(mark_out));
+    let Some(base) = opening.base.filter(|base| *base < bound) else { return Ok(None) };
+    let frame = frame_nanos(reader.stream(video).info.frame_rate).unwrap_or(NANOS / 25).max(1);
+    let head = head_frames(&mut reader, video, &opening, base, bound)?;
+    let (end, tail) = match mark_out {
+        Some(mark_out) => plan_tail(host, task, span, mark_out, &method)?,
+        None => (span.range.end, 0),
+    };
+    let key = clock.wall(opening.video.first().map_or(base, pts));
+    let first = clock.wall(base);
+    let start = if matches!(method, Method::Copy) && task.cut == Cut::Keyframe { key } else { first };
+    let duration = end.nanos_since(start).max(0);
+    let frames = (duration + frame / 2) / frame;
+    let encoded = match method {
+        Method::Copy => 0,
+        Method::Smart(_) => (head + tail).min(frames),
+        Method::Encode(_) => frames,
+    };
+    let is_hidden = matches!(method, Method::Copy) && task.cut == Cut::EditList;
+    Ok(Some(ClipReport {
+        actual: TimeRange::new(start, end),
+        duration,
+        tracks: track_reports(&reader, &method, warning.as_deref()),
+        frames: frames.unsigned_abs(),
+        encoded_frames: encoded.unsigned_abs(),
+        hidden_lead_in: if is_hidden { first.nanos_since(key) } else { 0 },
+        size_bytes: estimate(host, span, end.nanos_since(start))?,
+        sha256: String::new(),
+        warnings: warning.into_iter().collect(),
+    }))
+}
+
+fn plan_sound(task: &ClipTask, host: &Arc<dyn Host>, reader: &SpanReader, span: &Span) -> Result<ClipReport, Error> {
+    let actual = span.range.intersection(&task.range).unwrap_or(TimeRange::new(task.range.start, task.range.start));
+    let duration = actual.end.nanos_since(actual.start);
+    Ok(ClipReport {
+        actual,
+        duration,
+        tracks: track_reports(reader, &Method::Copy, None),
+        frames: 0,
+        encoded_frames: 0,
+        hidden_lead_in: 0,
+        size_bytes: estimate(host, span, duration)?,
+        sha256: String::new(),
+        warnings: Vec::new(),
+    })
+}
+
+/// How many frames lie before the first that copying can begin with.
+fn head_frames(
+    reader: &mut SpanReader,
+    video: usize,
+    opening: &Opening,
+    base: i64,
+    bound: i64,
+) -> Result<i64, Error> {
+    let framing = Framing::of(crate::ffmpeg::extradata(reader.parameters(video)));
+    let begins = |packet: &Packet, is_first: bool| {
+        let data = packet.data().unwrap_or_default();
+        packet.is_key() && pts(packet) >= base && (is_first || is_idr(framing, data))
+    };
+    let is_shown = |packet: &Packet| pts(packet) >= base && pts(packet) < bound;
+    let mut frames = 0;
+    for (index, packet) in opening.video.iter().enumerate() {
+        if begins(packet, index == 0) {
+            return Ok(frames);
+        }
+        frames += i64::from(is_shown(packet));
+    }
+    while let Some(next) = reader.next()? {
+        if next.track != video {
+            continue;
+        }
+        if begins(&next.packet, false) || next.pts() >= bound {
+            break;
+        }
+        frames += i64::from(is_shown(&next.packet));
+    }
+    Ok(frames)
+}
+
+/// Where the clip ends, and how many frames before that are encoded.
+fn plan_tail(
+    host: &Arc<dyn Host>,
+    task: &ClipTask,
+    span: &Span,
+    mark_out: WallTime,
+    method: &Method,
+) -> Result<(WallTime, i64), Error> {
+    let mut span = span.clone();
+    // Segments long before mark-out needn't be read.
+    for part in &mut span.parts {
+        let last = part.segments.iter().rposition(|segment| segment.range.start <= mark_out).unwrap_or(0);
+        part.segments.drain(..last.saturating_sub(1));
+    }
+    let mut reader = SpanReader::open(host, &span, needs_thorough(task))?;
+    let Some(video) = reader.video() else { return Ok((mark_out, 0)) };
+    let clock = reader.clock(video);
+    let opening = open_at(&mut reader, Some(mark_out))?;
+    let times: Vec<i64> = opening.video.iter().map(pts).collect();
+    let tail = cut_tail(&times, clock.at_or_after(mark_out));
+    let end = match (opening.base, method) {
+        (Some(base), _) => clock.wall(base),
+        (None, _) => span.range.end,
+    };
+    Ok((end, tail.encoded as i64))
+}
+
+/// Bytes of `length` nanoseconds of the span, by the size of some of its segments.
+fn estimate(host: &Arc<dyn Host>, span: &Span, length: i64) -> Result<u64, Error> {
+    let mut total = 0;
+    for part in &span.parts {
+        let step = (part.segments.len() / SAMPLES).max(1);
+        let (mut bytes, mut nanos) = (0u64, 0i64);
+        for segment in part.segments.iter().step_by(step) {
+            let size = match segment.piece.length {
+                Some(length) => length,
+                None => {
+                    let file = host.open(segment.piece.source)?;
+                    let size = file.metadata().map_err(|error| Error::Io(error.to_string()))?.len();
+                    size.saturating_sub(segment.piece.offset)
+                }
+            };
+            bytes += size;
+            nanos += segment.range.end.nanos_since(segment.range.start).max(1);
+        }
+        if nanos > 0 {
+            let share = u128::from(bytes) * u128::from(length.max(0).unsigned_abs()) / u128::from(nanos.unsigned_abs());
+            total += u64::try_from(share).unwrap_or(u64::MAX / 4);
+        }
+    }
+    Ok(total)
+}

@@ -1,0 +1,325 @@
+//! A span of a recording, open: its tracks, and their packets from all its parts in order of time.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::{
+    Anchor, Error, Format, Part, Span, TrackInfo, TrackKind,
+    chain::{Bytes, Chain},
+    ffmpeg::{Demuxer, Packet, Parameters, Stream, empty_packet},
+    host::Host,
+    time::{NANOS, Rounding, Timebase, WallTime},
+};
+
+/// MPEG time stamps have so many bits (ISO/IEC 13818-1 §2.4.3.7).
+const TS_WRAP: i64 = 1 << 33;
+/// How many packets may come before the first keyframe of a segment that tells the time.
+const MAX_ANCHOR_PACKETS: usize = 20_000;
+
+/// Between wall time and the media time of one track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Clock {
+    anchor: i64,
+    wall: WallTime,
+    /// Seconds in a tick.
+    pub(crate) timebase: Timebase,
+}
+
+impl Clock {
+    /// The first tick at or after `instant`. Exact: a frame is at or after it if, and only if, its time is not below.
+    pub(crate) fn at_or_after(&self, instant: WallTime) -> i64 {
+        self.anchor.saturating_add(self.timebase.ticks_at_or_after(instant.nanos_since(self.wall)))
+    }
+
+    /// The tick nearest to `instant`.
+    pub(crate) fn nearest(&self, instant: WallTime) -> i64 {
+        let ticks = Timebase::NANOS.rescale(instant.nanos_since(self.wall), self.timebase, Rounding::Nearest);
+        self.anchor.saturating_add(ticks)
+    }
+
+    /// The instant of `ticks`, to the nanosecond.
+    pub(crate) fn wall(&self, ticks: i64) -> WallTime {
+        self.wall.saturating_add_nanos(self.timebase.nanos(ticks.saturating_sub(self.anchor)))
+    }
+}
+
+/// A track that is read.
+pub(crate) struct SourceTrack {
+    part: usize,
+    /// The stream in its part.
+    pub(crate) stream: usize,
+    /// Its clock.
+    pub(crate) clock: Clock,
+}
+
+/// A packet of a track, its times in ticks of the track's clock.
+pub(crate) struct TrackPacket {
+    /// Index into the tracks of the reader.
+    pub(crate) track: usize,
+    /// The packet; its PTS and DTS are set.
+    pub(crate) packet: Packet,
+}
+
+impl TrackPacket {
+    pub(crate) fn pts(&self) -> i64 {
+        pts(&self.packet)
+    }
+}
+
+/// PTS of a packet that came out of a [`SpanReader`].
+pub(crate) fn pts(packet: &Packet) -> i64 {
+    packet.pts().unwrap_or_default()
+}
+
+/// DTS of a packet that came out of a [`SpanReader`].
+pub(crate) fn dts(packet: &Packet) -> i64 {
+    packet.dts().unwrap_or_default()
+}
+
+/// A span, open.
+pub(crate) struct SpanReader {
+    parts: Vec<OpenPart>,
+    tracks: Vec<SourceTrack>,
+    video: Option<usize>,
+    dropped: Vec<(TrackInfo, String)>,
+}
+
+struct OpenPart {
+    demuxer: Demuxer,
+    format: Format,
+    /// Added to all times, to undo a wrap of the clock between the anchor and what is read.
+    shift: i64,
+    /// Index of the track of each stream, if it is read.
+    track_of: Vec<Option<usize>>,
+    ahead: VecDeque<TrackPacket>,
+    ended: bool,
+    /// Whether it is a single file that can be searched.
+    seekable: bool,
+    has_moved: bool,
+    /// Wall time of the start of the first segment, to tell how often the clock has wrapped.
+    start: WallTime,
+}
+
+impl SpanReader {
+    /// Opens the parts of `span`. `thorough` as in [`Demuxer::open`].
+    ///
+    /// # Errors
+    /// As [`Demuxer::open`]; `Unusable` if there is neither video nor audio.
+    pub(crate) fn open(host: &Arc<dyn Host>, span: &Span, thorough: bool) -> Result<Self, Error> {
+        let mut reader = Self { parts: Vec::new(), tracks: Vec::new(), video: None, dropped: Vec::new() };
+        for part in &span.parts {
+            reader.add_part(host, part, thorough)?;
+        }
+        if reader.tracks.is_empty() {
+            return Err(Error::Unusable("the source has neither video nor audio".into()));
+        }
+        Ok(reader)
+    }
+
+    fn add_part(&mut self, host: &Arc<dyn Host>, part: &Part, thorough: bool) -> Result<(), Error> {
+        // Without an MP4 header's tables, parameters and frame rates are known only by reading ahead.
+        let thorough = thorough || part.format != Format::Mp4;
+        let chain = Chain::of_part(host.clone(), part);
+        let seekable = chain.is_seekable();
+        let demuxer = Demuxer::open(chain, part.format, thorough)?;
+        let index = self.parts.len();
+        let best_video = best_video(demuxer.streams()).filter(|_| self.video.is_none());
+        let mut track_of = vec![None; demuxer.streams().len()];
+        let mut found_anchor = None;
+        for stream in demuxer.streams() {
+            let reason = match stream.info.kind {
+                TrackKind::Video if Some(stream.index) == best_video => None,
+                TrackKind::Video if stream.is_cover => Some("a cover picture is no part of the recording"),
+                TrackKind::Video => Some("another video track was chosen"),
+                TrackKind::Audio => None,
+                TrackKind::Subtitle => Some("subtitles are not carried over"),
+                TrackKind::Data => Some("data tracks are not carried over"),
+            };
+            if let Some(reason) = reason {
+                self.dropped.push((stream.info.clone(), reason.into()));
+                continue;
+            }
+            let anchor = match &mut found_anchor {
+                Some(anchor) => anchor,
+                none => none.insert(resolve_anchor(host, part)?),
+            };
+            let clock = Clock {
+                anchor: anchor.timebase.rescale(anchor.anchor, stream.timebase, Rounding::Nearest),
+                wall: anchor.wall,
+                timebase: stream.timebase,
+            };
+            if stream.info.kind == TrackKind::Video {
+                self.video = Some(self.tracks.len());
+            }
+            track_of[stream.index] = Some(self.tracks.len());
+            self.tracks.push(SourceTrack { part: index, stream: stream.index, clock });
+        }
+        self.parts.push(OpenPart {
+            demuxer,
+            format: part.format,
+            shift: 0,
+            track_of,
+            ahead: VecDeque::new(),
+            ended: false,
+            seekable,
+            has_moved: false,
+            start: part.segments.first().map_or(WallTime::EPOCH, |segment| segment.range.start),
+        });
+        Ok(())
+    }
+
+    pub(crate) fn tracks(&self) -> &[SourceTrack] {
+        &self.tracks
+    }
+
+    /// The index of the video track, if there is one.
+    pub(crate) fn video(&self) -> Option<usize> {
+        self.video
+    }
+
+    /// Tracks that are not read, and why.
+    pub(crate) fn dropped(&self) -> &[(TrackInfo, String)] {
+        &self.dropped
+    }
+
+    /// What the container says of a track.
+    pub(crate) fn stream(&self, track: usize) -> &Stream {
+        let track = &self.tracks[track];
+        &self.parts[track.part].demuxer.streams()[track.stream]
+    }
+
+    /// Codec parameters of a track.
+    pub(crate) fn parameters(&self, track: usize) -> &Parameters {
+        &self.stream(track).parameters
+    }
+
+    /// The clock of a track.
+    pub(crate) fn clock(&self, track: usize) -> Clock {
+        self.tracks[track].clock
+    }
+
+    /// Continues at or before `instant`, where a part can be searched; segments are read from their front.
+    ///
+    /// # Errors
+    /// As [`Demuxer::seek`].
+    pub(crate) fn seek(&mut self, instant: WallTime) -> Result<(), Error> {
+        for (index, part) in self.parts.iter_mut().enumerate().filter(|(_, part)| part.seekable) {
+            let lead = |track: &&SourceTrack| track.part == index;
+            let video = self.video.map(|video| &self.tracks[video]).filter(lead);
+            let Some(track) = video.or_else(|| self.tracks.iter().find(lead)) else { continue };
+            let ticks = track.clock.at_or_after(instant);
+            let first = part.demuxer.streams()[track.stream].start.unwrap_or(i64::MIN);
+            // A fresh part stands at its front already.
+            if ticks > first || part.has_moved {
+                part.demuxer.seek(track.stream, ticks.max(first))?;
+            }
+            part.has_moved = true;
+            part.ahead.clear();
+            part.ended = false;
+        }
+        Ok(())
+    }
+
+    /// Whether [`Self::seek`] does anything.
+    pub(crate) fn can_seek(&self) -> bool {
+        self.parts.iter().any(|part| part.seekable)
+    }
+
+    /// The packet that is to be decoded next, over all parts; `None` at the end.
+    ///
+    /// # Errors
+    /// `Unusable` for a damaged source, `Io` for one that can't be read.
+    pub(crate) fn next(&mut self) -> Result<Option<TrackPacket>, Error> {
+        for part in &mut self.parts {
+            if part.ahead.is_empty() && !part.ended {
+                part.fill(&self.tracks)?;
+            }
+        }
+        let due = |part: &&mut OpenPart| {
+            let next = part.ahead.front()?;
+            Some(self.tracks[next.track].clock.wall(dts(&next.packet)))
+        };
+        let first = self.parts.iter_mut().filter(|part| !part.ahead.is_empty()).min_by_key(due);
+        Ok(first.and_then(|part| part.ahead.pop_front()))
+    }
+}
+
+impl OpenPart {
+    /// Reads one packet of a wanted track.
+    fn fill(&mut self, tracks: &[SourceTrack]) -> Result<(), Error> {
+        loop {
+            let mut packet = empty_packet();
+            if !self.demuxer.read(&mut packet)? {
+                self.ended = true;
+                return Ok(());
+            }
+            let Some(track) = self.track_of.get(packet.stream()).copied().flatten() else { continue };
+            let (Some(pts), Some(dts)) = (packet.pts().or(packet.dts()), packet.dts().or(packet.pts())) else {
+                return Err(Error::Unusable("a packet of the source has no time stamp".into()));
+            };
+            if self.format == Format::MpegTs && self.shift == 0 {
+                self.shift = wraps(tracks[track].clock.nearest(self.start).saturating_sub(dts)) * TS_WRAP;
+            }
+            packet.set_pts(Some(pts.saturating_add(self.shift)));
+            packet.set_dts(Some(dts.saturating_add(self.shift)));
+            self.ahead.push_back(TrackPacket { track, packet });
+            return Ok(());
+        }
+    }
+}
+
+/// How many times the 33-bit clock went round in `distance`, to the nearest.
+fn wraps(distance: i64) -> i64 {
+    (distance.saturating_add(TS_WRAP / 2)).div_euclid(TS_WRAP)
+}
+
+fn best_video(streams: &[Stream]) -> Option<usize> {
+    let pixels = |stream: &Stream| stream.info.size.map_or(0, |(width, height)| u64::from(width) * u64::from(height));
+    streams
+        .iter()
+        .filter(|stream| stream.info.kind == TrackKind::Video && !stream.is_cover)
+        // The first of equals.
+        .min_by_key(|stream| (!stream.is_default, std::cmp::Reverse(pixels(stream))))
+        .map(|stream| stream.index)
+}
+
+fn resolve_anchor(host: &Arc<dyn Host>, part: &Part) -> Result<Clock, Error> {
+    match &part.anchor {
+        Anchor::Ticks { ticks, timescale, wall } => {
+            let timebase = i32::try_from(*timescale).ok().and_then(|timescale| Timebase::new(1, timescale));
+            let timebase = timebase.ok_or_else(|| Error::Unusable(format!("the timescale {timescale} is out of range")))?;
+            Ok(Clock { anchor: *ticks, wall: *wall, timebase })
+        }
+        Anchor::FirstKeyframe { piece, wall } => {
+            let pieces = part.init.into_iter().chain([*piece]).collect();
+            let mut demuxer = Demuxer::open(Chain::new(host.clone(), pieces), part.format, false)?;
+            let (ticks, timebase) = first_keyframe(&mut demuxer)?;
+            Ok(Clock { anchor: ticks, wall: *wall, timebase })
+        }
+    }
+}
+
+/// When the first keyframe of the video is shown, or the first packet of a source without video.
+pub(crate) fn first_keyframe(demuxer: &mut Demuxer) -> Result<(i64, Timebase), Error> {
+    let mut packet = empty_packet();
+    let mut first = None;
+    for _ in 0..MAX_ANCHOR_PACKETS {
+        if !demuxer.read(&mut packet)? {
+            break;
+        }
+        let video = best_video(demuxer.streams());
+        let Some(stream) = demuxer.streams().get(packet.stream()) else { continue };
+        let Some(pts) = packet.pts().or(packet.dts()) else { continue };
+        match video {
+            Some(video) if video == stream.index && packet.is_key() => return Ok((pts, stream.timebase)),
+            None if stream.info.kind == TrackKind::Audio => return Ok((pts, stream.timebase)),
+            _ => first = first.or(Some((pts, stream.timebase))),
+        }
+    }
+    first.ok_or_else(|| Error::Unusable("no frame was found at the start of the source".into()))
+}
+
+/// Nanoseconds of one frame at `rate` frames in a second.
+pub(crate) fn frame_nanos(rate: Option<(i32, i32)>) -> Option<i64> {
+    let (num, den) = rate.filter(|(num, den)| *num > 0 && *den > 0)?;
+    Some(NANOS * i64::from(den) / i64::from(num))
+}

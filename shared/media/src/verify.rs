@@ -1,0 +1,227 @@
+//! Reopening a finished file and comparing it with what was to be written. An exit code of 0 is no proof: a full disk, a
+//! muxer's limits and damaged sources all end without an error now and then (reliability.md E8, E11).
+
+use std::{fs::File, os::unix::fs::FileExt, thread};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Container, Error, Format,
+    ffmpeg::{Decoder, Demuxer, Packet, empty_packet},
+    source::{dts, frame_nanos, pts},
+    time::NANOS,
+};
+
+/// How much of the start and of the end of a clip with encoded edges is decoded: beyond any usual GOP.
+const EDGE: i64 = 3 * NANOS;
+/// Decoding an edge ends here, whatever its length.
+const MAX_EDGE_FRAMES: usize = 600;
+/// Bytes read at once.
+const BLOCK: usize = 1 << 20;
+
+/// What a finished file should be.
+pub(crate) struct Expected {
+    pub(crate) container: Container,
+    /// Packets written to each track.
+    pub(crate) tracks: Vec<u64>,
+    /// Which of them is the video.
+    pub(crate) video: Option<usize>,
+    /// Playing time in nanoseconds.
+    pub(crate) duration: i64,
+    /// Hidden before the start, in nanoseconds.
+    pub(crate) hidden: i64,
+    /// Whether frames were encoded next to copied ones: then the seams are decoded.
+    pub(crate) encoded: bool,
+}
+
+/// What a finished file is.
+pub(crate) struct Verified {
+    pub(crate) size_bytes: u64,
+    pub(crate) sha256: String,
+}
+
+/// Compares `file` with `expected`, makes sure that it is on the disk, and hashes it.
+///
+/// # Errors
+/// `Verification`, naming the difference; `Io`, `NoSpace`.
+pub(crate) fn verify(file: &File, expected: &Expected) -> Result<Verified, Error> {
+    // Syncing waits for the disk, hashing for the processor, checking for neither.
+    thread::scope(|scope| {
+        let synced = scope.spawn(|| file.sync_data());
+        let hashed = scope.spawn(|| hash(file));
+        check(file, expected)?;
+        synced.join().map_err(|_| Error::Internal("syncing panicked".into()))?.map_err(|error| io_error(&error))?;
+        let (size_bytes, sha256) = hashed.join().map_err(|_| Error::Internal("hashing panicked".into()))??;
+        Ok(Verified { size_bytes, sha256 })
+    })
+}
+
+fn io_error(error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => Error::NoSpace,
+        _ => Error::Io(format!("the output: {error}")),
+    }
+}
+
+fn hash(file: &File) -> Result<(u64, String), Error> {
+    let mut hasher = Sha256::new();
+    let mut block = vec![0; BLOCK];
+    let mut position = 0;
+    loop {
+        let read = file.read_at(&mut block, position).map_err(|error| io_error(&error))?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&block[..read]);
+        position += read as u64;
+    }
+    let digits = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((position, digits))
+}
+
+fn check(file: &File, expected: &Expected) -> Result<(), Error> {
+    let wrong = |what: String| Error::Verification(what);
+    let format = match expected.container {
+        Container::Ts => Format::MpegTs,
+        Container::Mov | Container::Mp4 => Format::Mp4,
+    };
+    let reader = || {
+        use std::io::Seek;
+        let mut copy = file.try_clone()?;
+        copy.rewind()?;
+        Ok::<_, std::io::Error>(copy)
+    };
+    let open = |thorough| {
+        let reader = reader().map_err(|error| io_error(&error))?;
+        Demuxer::open(reader, format, thorough).map_err(|error| wrong(error.to_string()))
+    };
+    let mut demuxer = open(format == Format::MpegTs)?;
+    if demuxer.streams().len() != expected.tracks.len() {
+        return Err(wrong(format!("{} tracks instead of {}", demuxer.streams().len(), expected.tracks.len())));
+    }
+    match format {
+        Format::MpegTs => count_packets(&mut demuxer, expected)?,
+        _ => compare_index(&demuxer, expected)?,
+    }
+    let Some(video) = expected.video else { return Ok(()) };
+    let mut demuxer = open(format == Format::MpegTs)?;
+    if expected.encoded {
+        check_edge(&mut demuxer, video, None)?;
+        let end = demuxer.streams()[video].start.unwrap_or(0)
+            + demuxer.streams()[video].timebase.ticks_at_or_after((expected.duration - EDGE).max(0));
+        let mut demuxer = open(format == Format::MpegTs)?;
+        demuxer.seek(video, end)?;
+        check_edge(&mut demuxer, video, Some(end))
+    } else {
+        check_first_frame(&mut demuxer, video)
+    }
+}
+
+/// An MP4's index tells how many samples there are, and how long they play.
+fn compare_index(demuxer: &Demuxer, expected: &Expected) -> Result<(), Error> {
+    for (index, (stream, packets)) in demuxer.streams().iter().zip(&expected.tracks).enumerate() {
+        if stream.packets.unwrap_or(0) != *packets {
+            return Err(Error::Verification(format!(
+                "track {index} has {} frames instead of {packets}",
+                stream.packets.unwrap_or(0)
+            )));
+        }
+        if Some(index) == expected.video {
+            let length = stream.timebase.nanos(stream.duration.unwrap_or(0));
+            let frame = frame_nanos(stream.info.frame_rate).unwrap_or(NANOS / 25);
+            // The track's length covers hidden frames too in some forms of the index, and not in others.
+            let difference = (length - expected.duration).abs().min((length - expected.duration - expected.hidden).abs());
+            if difference > 2 * frame {
+                return Err(Error::Verification(format!(
+                    "the video plays for {length} ns instead of {} ns",
+                    expected.duration
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A TS has no index: it is read through.
+fn count_packets(demuxer: &mut Demuxer, expected: &Expected) -> Result<(), Error> {
+    let mut counts = vec![0; expected.tracks.len()];
+    let mut packet = empty_packet();
+    while demuxer.read(&mut packet).map_err(|error| Error::Verification(error.to_string()))? {
+        if let Some(count) = counts.get_mut(packet.stream()) {
+            *count += 1;
+        }
+    }
+    match counts.iter().zip(&expected.tracks).position(|(count, expected)| count != expected) {
+        Some(index) => Err(Error::Verification(format!(
+            "track {index} has {} frames instead of {}",
+            counts[index], expected.tracks[index]
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Decodes a stretch around a seam: every packet must give its frame, none damaged.
+fn check_edge(demuxer: &mut Demuxer, video: usize, from: Option<i64>) -> Result<(), Error> {
+    let stream = demuxer.streams()[video].clone();
+    let mut decoder = Decoder::open(&stream, 2)?;
+    let mut frames = 0;
+    let mut damaged = 0;
+    let mut packets = 0;
+    let mut started = None;
+    let mut packet = empty_packet();
+    while demuxer.read(&mut packet)? && packets < MAX_EDGE_FRAMES {
+        if packet.stream() != video || (started.is_none() && !packet.is_key()) {
+            continue;
+        }
+        let start = *started.get_or_insert(pts(&packet));
+        // The start is checked up to here; the end is read to the end.
+        let is_done = from.is_none() && stream.timebase.nanos(dts(&packet) - start) > EDGE && packet.is_key();
+        if is_done {
+            break;
+        }
+        packets += 1;
+        decode(&mut decoder, Some(&packet), &mut frames, &mut damaged)?;
+    }
+    decode(&mut decoder, None, &mut frames, &mut damaged)?;
+    if frames != packets || damaged > 0 {
+        let which = if from.is_none() { "start" } else { "end" };
+        return Err(Error::Verification(format!(
+            "at the {which}, {packets} coded frames gave {frames} pictures, {damaged} of them damaged"
+        )));
+    }
+    Ok(())
+}
+
+/// A copy is as good as its source; the first frame that it shows must decode.
+fn check_first_frame(demuxer: &mut Demuxer, video: usize) -> Result<(), Error> {
+    let stream = demuxer.streams()[video].clone();
+    let mut decoder = Decoder::open(&stream, 1)?;
+    let (mut frames, mut damaged, mut packets) = (0, 0, 0);
+    let mut packet = empty_packet();
+    // Frames that an edit list hides are decoded, but not handed out.
+    while frames == 0 && packets < MAX_EDGE_FRAMES && demuxer.read(&mut packet)? {
+        if packet.stream() == video {
+            packets += 1;
+            decode(&mut decoder, Some(&packet), &mut frames, &mut damaged)?;
+        }
+    }
+    if frames == 0 {
+        decode(&mut decoder, None, &mut frames, &mut damaged)?;
+    }
+    if frames == 0 {
+        return Err(Error::Verification("the first frame can't be decoded".into()));
+    }
+    Ok(())
+}
+
+fn decode(decoder: &mut Decoder, packet: Option<&Packet>, frames: &mut usize, damaged: &mut usize) -> Result<(), Error> {
+    let mut each = |frame: crate::ffmpeg::Frame| {
+        *frames += 1;
+        *damaged += usize::from(frame.is_damaged());
+        Ok(())
+    };
+    match packet {
+        Some(packet) => decoder.decode(packet, &mut each),
+        None => decoder.finish(&mut each),
+    }
+}
