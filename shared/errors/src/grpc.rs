@@ -32,11 +32,10 @@ impl Error {
     /// The HTTP status.
     pub fn http_status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::OutOfRange(_) => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::AlreadyExists(_) | Self::Conflict(_) | Self::Cancelled => StatusCode::CONFLICT,
-            Self::OutOfRange(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::UnusableSource(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Exhausted { .. } | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,

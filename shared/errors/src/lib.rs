@@ -46,7 +46,7 @@ pub enum Error {
     /// A request id was used before for another request: ALREADY_EXISTS, HTTP 409.
     #[error("{0}")]
     AlreadyExists(String),
-    /// A range lies outside of what there is: OUT_OF_RANGE, HTTP 416.
+    /// A range of time lies outside of what there is: OUT_OF_RANGE, HTTP 400.
     #[error("{0}")]
     OutOfRange(String),
     /// The thing is in a state that doesn't allow this: FAILED_PRECONDITION, HTTP 409.

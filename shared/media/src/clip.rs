@@ -13,6 +13,8 @@ use crate::{
     verify::{self, Expected},
 };
 
+/// Manifests round: a span may begin so much before it is said to. Less than half a frame.
+pub(crate) const SPAN_SLACK: i64 = 4_000_000;
 /// Sound may lag behind the pictures in a file by so much; what is read beyond that is of no more use.
 const MAX_LAG: i64 = 5 * NANOS;
 /// Assumed where a source doesn't state its frame rate.
@@ -42,16 +44,19 @@ fn total(task: &ClipTask) -> i64 {
     i64::try_from(task.range.duration().as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The spans that the range touches, each with what of it is wanted: `None` where the span itself is the bound.
-pub(crate) fn wanted_spans(task: &ClipTask) -> Vec<(&Span, Option<WallTime>, Option<WallTime>)> {
+/// The spans that the range touches, each with what of it is wanted. A bound that the range sets is exact; one that a gap
+/// sets is where the span begins or ends by itself, as well as the manifest can tell.
+pub(crate) fn wanted_spans(task: &ClipTask) -> Vec<(&Span, WallTime, Option<WallTime>)> {
     let is_wanted = |span: &&Span| span.range.intersection(&task.range).is_some();
-    task.input.spans.iter().filter(is_wanted)
-        .map(|span| {
-            let mark_in = (task.range.start > span.range.start).then_some(task.range.start);
-            let mark_out = (task.range.end < span.range.end).then_some(task.range.end);
-            (span, mark_in, mark_out)
-        })
-        .collect()
+    let bounds = |span: &'_ Span| {
+        let range = span.range;
+        let is_marked = task.range.start >= range.start;
+        let mark_in = if is_marked { task.range.start } else { range.start.saturating_add_nanos(-SPAN_SLACK) };
+        let mark_out = (task.range.end <= range.end).then_some(task.range.end);
+        (mark_in, mark_out)
+    };
+    let spans = task.input.spans.iter().filter(is_wanted);
+    spans.map(|span| (span, bounds(span))).map(|(span, (mark_in, mark_out))| (span, mark_in, mark_out)).collect()
 }
 
 /// How the video of a clip is made.
@@ -188,7 +193,7 @@ impl<'a> Assembly<'a> {
                 Some(reader) => reader,
                 None => self.open_next(span)?,
             };
-            self.cut_span(reader, span, mark_in, mark_out)?;
+            self.cut_span(reader, mark_in, mark_out)?;
         }
         let (Some(first), Some(last)) = (self.tally.first, self.tally.last) else {
             return Err(Error::NoMedia(format!(
@@ -238,12 +243,11 @@ impl<'a> Assembly<'a> {
     fn cut_span(
         &mut self,
         mut reader: SpanReader,
-        span: &Span,
-        mark_in: Option<WallTime>,
+        mark_in: WallTime,
         mark_out: Option<WallTime>,
     ) -> Result<(), Error> {
         let opening = open_at(&mut reader, mark_in)?;
-        let Some(run) = SpanRun::new(self, &reader, span, mark_in, mark_out, &opening)? else { return Ok(()) };
+        let Some(run) = SpanRun::new(self, &reader, mark_in, mark_out, &opening)? else { return Ok(()) };
         let method = std::mem::replace(&mut self.method, Method::Copy);
         let result = self.run_span(&mut reader, run, opening, &method);
         self.method = method;
@@ -443,8 +447,7 @@ impl SpanRun {
     fn new(
         assembly: &Assembly<'_>,
         reader: &SpanReader,
-        span: &Span,
-        mark_in: Option<WallTime>,
+        mark_in: WallTime,
         mark_out: Option<WallTime>,
         opening: &Opening,
     ) -> Result<Option<Self>, Error> {
@@ -454,7 +457,7 @@ impl SpanRun {
         let bound = mark_out.map_or(i64::MAX, |mark_out| clock.at_or_after(mark_out));
         let base = match video {
             Some(_) => opening.base,
-            None => Some(clock.at_or_after(mark_in.unwrap_or(span.range.start))),
+            None => Some(clock.at_or_after(mark_in)),
         };
         let Some(base) = base.filter(|base| *base < bound) else { return Ok(None) };
         let key = opening.video.first().map(pts);

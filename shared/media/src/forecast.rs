@@ -46,7 +46,7 @@ fn plan_span(
     task: &ClipTask,
     host: &Arc<dyn Host>,
     span: &Span,
-    mark_in: Option<WallTime>,
+    mark_in: WallTime,
     mark_out: Option<WallTime>,
 ) -> Result<Option<ClipReport>, Error> {
     let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
@@ -152,7 +152,7 @@ fn plan_tail(
     let mut reader = SpanReader::open(host, &span, needs_thorough(task))?;
     let Some(video) = reader.video() else { return Ok((mark_out, 0)) };
     let clock = reader.clock(video);
-    let opening = open_at(&mut reader, Some(mark_out))?;
+    let opening = open_at(&mut reader, mark_out)?;
     let times: Vec<i64> = opening.video.iter().map(pts).collect();
     let tail = cut_tail(&times, clock.at_or_after(mark_out));
     let end = match (opening.base, method) {

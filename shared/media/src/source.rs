@@ -25,9 +25,11 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// The first tick at or after `instant`. Exact: a frame is at or after it if, and only if, its time is not below.
+    /// The first tick at or after `instant`: a frame is at or after it if, and only if, its time is not below. Wall times
+    /// are whole nanoseconds, rounded from ticks here and there, so a frame less than one before counts as there.
     pub(crate) fn at_or_after(&self, instant: WallTime) -> i64 {
-        self.anchor.saturating_add(self.timebase.ticks_at_or_after(instant.nanos_since(self.wall)))
+        let nanos = instant.nanos_since(self.wall).saturating_sub(1);
+        self.anchor.saturating_add(self.timebase.ticks_at_or_after(nanos))
     }
 
     /// The tick nearest to `instant`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     Error, Thumbnail, ThumbnailTask,
+    clip::SPAN_SLACK,
     cut::open_at,
     ffmpeg::{Decoder, Frame, jpeg},
     host::Host,
@@ -20,8 +21,7 @@ pub(crate) fn thumbnail(task: &ThumbnailTask, host: Arc<dyn Host>) -> Result<Thu
         let Some(video) = reader.video() else {
             return Err(Error::Unsupported("the recording has no video".into()));
         };
-        let mark_in = (task.at > span.range.start).then_some(task.at);
-        let opening = open_at(&mut reader, mark_in)?;
+        let opening = open_at(&mut reader, task.at.max(span.range.start.saturating_add_nanos(-SPAN_SLACK)))?;
         let Some(base) = opening.base else { continue };
         // One thread: a second one would hold the wanted frame back by a frame.
         let mut decoder = Decoder::open(reader.stream(video), 1)?;

@@ -27,21 +27,20 @@ pub(crate) struct Opening {
     pub(crate) base: Option<i64>,
 }
 
-/// Reads up to the first frame at or after `mark_in`; from the start of the span if there is none.
+/// Reads up to the first frame at or after `instant`.
 ///
 /// # Errors
 /// As [`SpanReader::next`].
-pub(crate) fn open_at(reader: &mut SpanReader, mark_in: Option<WallTime>) -> Result<Opening, Error> {
-    let Some(video) = reader.video() else { return open_without_video(reader, mark_in) };
-    let Some(instant) = mark_in else { return read_opening(reader, video, None) };
+pub(crate) fn open_at(reader: &mut SpanReader, instant: WallTime) -> Result<Opening, Error> {
+    let Some(video) = reader.video() else { return open_without_video(reader, instant) };
     let ticks = reader.clock(video).at_or_after(instant);
     if !reader.can_seek() {
-        return read_opening(reader, video, Some(ticks));
+        return read_opening(reader, video, ticks);
     }
     let mut opening = None;
     for seconds in BACK {
         reader.seek(instant.saturating_add_nanos(-seconds * NANOS))?;
-        let found = read_opening(reader, video, Some(ticks))?;
+        let found = read_opening(reader, video, ticks)?;
         let reaches = found.video.first().is_some_and(|key| pts(key) <= ticks);
         let is_start = reader.clock(video).at_or_after(instant.saturating_add_nanos(-seconds * NANOS))
             <= reader.stream(video).start.unwrap_or(i64::MIN);
@@ -53,14 +52,12 @@ pub(crate) fn open_at(reader: &mut SpanReader, mark_in: Option<WallTime>) -> Res
     opening.ok_or_else(|| Error::Internal("no search was made".into()))
 }
 
-fn open_without_video(reader: &mut SpanReader, mark_in: Option<WallTime>) -> Result<Opening, Error> {
-    if let Some(instant) = mark_in {
-        reader.seek(instant.saturating_add_nanos(-AUDIO_LEAD))?;
-    }
+fn open_without_video(reader: &mut SpanReader, instant: WallTime) -> Result<Opening, Error> {
+    reader.seek(instant.saturating_add_nanos(-AUDIO_LEAD))?;
     Ok(Opening { video: Vec::new(), others: VecDeque::new(), base: None })
 }
 
-fn read_opening(reader: &mut SpanReader, video: usize, mark_in: Option<i64>) -> Result<Opening, Error> {
+fn read_opening(reader: &mut SpanReader, video: usize, mark_in: i64) -> Result<Opening, Error> {
     let mut opening = Opening { video: Vec::new(), others: VecDeque::new(), base: None };
     let mut times = Vec::new();
     while let Some(next) = reader.next()? {
@@ -69,7 +66,7 @@ fn read_opening(reader: &mut SpanReader, video: usize, mark_in: Option<i64>) -> 
             continue;
         }
         let packet = next.packet;
-        let restarts = packet.is_key() && mark_in.is_some_and(|mark_in| pts(&packet) <= mark_in);
+        let restarts = packet.is_key() && pts(&packet) <= mark_in;
         if restarts {
             let keep_from = reader.clock(video).wall(pts(&packet)).saturating_add_nanos(-AUDIO_LEAD);
             opening.others.retain(|other| reader.clock(other.track).wall(other.pts()) >= keep_from);
@@ -95,8 +92,7 @@ fn read_opening(reader: &mut SpanReader, video: usize, mark_in: Option<i64>) -> 
 }
 
 /// The first frame to show. Pictures before a keyframe that nothing came before can't be decoded, so none is asked for.
-fn settle(packets: &[Packet], times: &[i64], mark_in: Option<i64>, next_dts: Option<i64>) -> Option<i64> {
+fn settle(packets: &[Packet], times: &[i64], mark_in: i64, next_dts: Option<i64>) -> Option<i64> {
     let key = pts(packets.first()?);
-    let from = mark_in.map_or(key, |mark_in| mark_in.max(key));
-    settle_start(times, from, next_dts).map(|start| start.base)
+    settle_start(times, mark_in.max(key), next_dts).map(|start| start.base)
 }
