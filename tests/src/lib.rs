@@ -1,1 +1,8 @@
-//! Starts the real binaries and drives them.
+//! What the end-to-end tests are made of: sample media, and readers that say what a file really holds. The readers use the
+//! `ffmpeg` command, not the suite's own code.
+
+pub mod audio;
+pub mod fixtures;
+pub mod frames;
+mod reader;
+pub mod slices;

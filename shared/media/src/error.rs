@@ -36,3 +36,19 @@ pub enum Error {
     #[error("{0}")]
     Internal(String),
 }
+
+impl From<Error> for errors::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unusable(what) | Error::Unsupported(what) | Error::Limit(what) => Self::UnusableSource(what),
+            Error::NoMedia(what) => Self::OutOfRange(what),
+            Error::Io(_) => Self::Unavailable { dependency: "the recording", source: error.into() },
+            Error::NoSpace => {
+                Self::Exhausted { message: error.to_string(), retry_after: std::time::Duration::from_secs(60) }
+            }
+            Error::Cancelled => Self::Cancelled,
+            Error::Crashed(_) => Self::UnusableSource("the source makes its reader crash".into()),
+            Error::Verification(_) | Error::Internal(_) => Self::internal(error),
+        }
+    }
+}

@@ -173,7 +173,7 @@ fn estimate(host: &Arc<dyn Host>, span: &Span, length: i64) -> Result<u64, Error
                 Some(length) => length,
                 None => {
                     let file = host.open(segment.piece.source)?;
-                    let size = file.metadata().map_err(|error| Error::Io(error.to_string()))?.len();
+                    let size = rustix::fs::fstat(&file).map_err(|error| Error::Io(error.to_string()))?.st_size.unsigned_abs();
                     size.saturating_sub(segment.piece.offset)
                 }
             };

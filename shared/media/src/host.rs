@@ -5,7 +5,7 @@ use std::fs::File;
 use crate::{Error, Progress};
 
 /// What a verb needs from the process it runs in. `worker` implements it over the socket to the parent.
-pub(crate) trait Host {
+pub(crate) trait Host: Send + Sync {
     /// Opens a source for reading, positioned anywhere. `Error::Io` names the source if that fails.
     fn open(&self, source: u32) -> Result<File, Error>;
 

@@ -12,10 +12,32 @@
 //!          ffmpeg/       everything that names FFmpeg, and all `unsafe`
 //! ```
 
+mod audio;
+mod chain;
+mod clip;
+#[cfg(test)]
+mod clip_tests;
+mod cut;
 mod error;
+#[allow(unsafe_code)] // The only module that talks to FFmpeg.
+mod ffmpeg;
+mod forecast;
 mod host;
+mod nal;
+mod plan;
+mod pool;
+mod probe;
+mod sandbox;
+mod source;
 mod task;
+mod thumbnail;
 pub mod time;
+mod verbs;
+mod verify;
+mod wire;
+mod worker;
 
 pub use error::Error;
+pub use pool::{Control, Limits, Pool, PoolConfig, Sources};
 pub use task::*;
+pub use worker::run_worker_if_requested;

@@ -1,0 +1,109 @@
+//! Spans: where a stretch of the main rendition (video, if there is any) and one of the audio rendition run together.
+
+use media::time::{TimeRange, WallTime};
+
+use crate::track::Stretch;
+
+/// How far an audio stretch's start may be from the video's and still be meant to be the same instant, in nanoseconds: the
+/// renditions' segments end where a frame does, and an audio frame ends elsewhere.
+const SLACK: i64 = 500_000_000;
+
+/// A stretch of the main rendition, or a part of one, and the audio that runs beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Joint {
+    pub(crate) range: TimeRange,
+    /// Index of the main rendition's stretch.
+    pub(crate) main: usize,
+    /// Index of the audio rendition's stretch.
+    pub(crate) audio: Option<usize>,
+}
+
+/// Joins stretches, both in order of time. The main ones are kept whole, but where another audio stretch starts in the middle
+/// of one. The audio may be missing at the ends: silence needs no span of its own.
+pub(crate) fn join(main: &[Stretch], audio: &[Stretch]) -> Vec<Joint> {
+    let mut joints: Vec<Joint> = Vec::with_capacity(main.len());
+    let mut first = 0;
+    for (index, stretch) in main.iter().enumerate() {
+        while audio.get(first).is_some_and(|audio| audio.range.end <= stretch.range.start) {
+            first += 1;
+        }
+        let beside = audio[first..].iter().take_while(|audio| audio.range.start < stretch.range.end);
+        let beside: Vec<_> = beside.enumerate().map(|(at, audio)| (first + at, audio.range)).collect();
+        let mut start = stretch.range.start;
+        for end in cuts(stretch.range, &beside) {
+            let range = TimeRange::new(start, end);
+            let joint = Joint { range, main: index, audio: best(range, &beside) };
+            match joints.last_mut() {
+                Some(last) if last.main == joint.main && last.audio == joint.audio => last.range.end = end,
+                _ => joints.push(joint),
+            }
+            start = end;
+        }
+    }
+    joints
+}
+
+/// Where to cut `range` so that no two audio stretches are beside a piece; the last cut is its end.
+fn cuts(range: TimeRange, beside: &[(usize, TimeRange)]) -> Vec<WallTime> {
+    let mut cuts = Vec::new();
+    let mut last = range.start;
+    for (_, TimeRange { start, .. }) in beside.iter().skip(1) {
+        if start.nanos_since(last) > SLACK && range.end.nanos_since(*start) > SLACK {
+            cuts.push(*start);
+            last = *start;
+        }
+    }
+    cuts.push(range.end);
+    cuts
+}
+
+/// The audio stretch that shares most with `range`.
+fn best(range: TimeRange, beside: &[(usize, TimeRange)]) -> Option<usize> {
+    let shared = |audio: &TimeRange| audio.intersection(&range).map(|both| both.duration());
+    let candidates = beside.iter().filter_map(|(index, audio)| Some((*index, shared(audio)?)));
+    candidates.max_by_key(|(index, shared)| (*shared, usize::MAX - index)).map(|(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(from: f64, to: f64) -> TimeRange {
+        let at = |seconds: f64| WallTime::from_nanos((seconds * 1e9) as i64);
+        TimeRange::new(at(from), at(to))
+    }
+
+    fn check(main: &[(f64, f64)], audio: &[(f64, f64)], expected: &[(f64, f64, usize, Option<usize>)]) {
+        let stretches = |ranges: &[(f64, f64)]| -> Vec<_> {
+            ranges.iter().map(|(from, to)| Stretch { segments: 0..1, range: seconds(*from, *to), init: None }).collect()
+        };
+        let expected: Vec<_> =
+            expected.iter().map(|&(from, to, main, audio)| Joint { range: seconds(from, to), main, audio }).collect();
+        assert_eq!(join(&stretches(main), &stretches(audio)), expected, "{main:?} with {audio:?}");
+    }
+
+    #[test]
+    fn without_audio_stretches_are_spans() {
+        check(&[(0.0, 4.0), (6.0, 9.0)], &[], &[(0.0, 4.0, 0, None), (6.0, 9.0, 1, None)]);
+    }
+
+    #[test]
+    fn audio_that_ends_a_little_elsewhere_is_beside() {
+        check(&[(0.0, 10.0)], &[(0.0, 9.98)], &[(0.0, 10.0, 0, Some(0))]);
+        let (main, audio) = ([(0.0, 10.0), (10.0, 20.0)], [(0.0, 10.05), (10.05, 20.1)]);
+        check(&main, &audio, &[(0.0, 10.0, 0, Some(0)), (10.0, 20.0, 1, Some(1))]);
+        check(&[(0.0, 10.0), (10.0, 20.0)], &[(0.0, 20.0)], &[(0.0, 10.0, 0, Some(0)), (10.0, 20.0, 1, Some(0))]);
+    }
+
+    #[test]
+    fn audio_that_changes_in_the_middle_cuts_a_span() {
+        check(&[(0.0, 10.0)], &[(0.0, 4.0), (4.0, 10.0)], &[(0.0, 4.0, 0, Some(0)), (4.0, 10.0, 0, Some(1))]);
+        check(&[(0.0, 10.0)], &[(0.0, 3.0), (7.0, 10.0)], &[(0.0, 7.0, 0, Some(0)), (7.0, 10.0, 0, Some(1))]);
+    }
+
+    #[test]
+    fn audio_that_is_short_is_beside() {
+        check(&[(0.0, 10.0)], &[(4.0, 12.0)], &[(0.0, 10.0, 0, Some(0))]);
+        check(&[(0.0, 10.0), (20.0, 30.0)], &[(0.0, 6.0)], &[(0.0, 10.0, 0, Some(0)), (20.0, 30.0, 1, None)]);
+    }
+}

@@ -1,0 +1,176 @@
+//! DASH presentations.
+
+use media::{
+    Anchor, Format,
+    time::{TimeRange, WallTime},
+};
+use recordings::{Error, Recording};
+
+use crate::{
+    shelf::{Shelf, time},
+    windows,
+};
+
+const S: i64 = 1_000_000_000;
+
+fn at(seconds: i64) -> WallTime {
+    WallTime::from_nanos(seconds * S)
+}
+
+fn range(from: i64, to: i64) -> TimeRange {
+    TimeRange::new(at(from), at(to))
+}
+
+/// A manifest with one video rendition.
+fn manifest(attributes: &str, content: &str) -> String {
+    format!(
+        r#"<?xml version="1.0"?><MPD {attributes}><Period><AdaptationSet contentType="video" mimeType="video/mp4">
+           <Representation id="v" bandwidth="1">{content}</Representation></AdaptationSet></Period></MPD>"#
+    )
+}
+
+fn recording(attributes: &str, content: &str) -> Result<Recording, Error> {
+    let shelf = Shelf::new();
+    shelf.write("a/x.mpd", manifest(attributes, content)).recording("a/x.mpd")
+}
+
+fn names(recording: &Recording, range: TimeRange) -> Vec<String> {
+    recording.select(range).expect("a selection").input.sources
+}
+
+#[test]
+fn timeline_addressing() {
+    let shelf = Shelf::new();
+    shelf.ffmpeg(12, "-f dash -seg_duration 2 x.mpd");
+    let recording = shelf.recording("x.mpd").expect("a recording");
+    assert_eq!((recording.start(), recording.is_growing()), (None, false));
+    assert_eq!(recording.range(), range(0, 12));
+    windows::check(&shelf, &recording, WallTime::EPOCH, 300);
+    let selection = recording.select(range(5, 6)).expect("a selection");
+    let [video, audio] = selection.input.spans[0].parts.as_slice() else { panic!("video and audio are apart") };
+    assert_eq!((video.format, video.segments.len(), audio.init.is_some()), (Format::Mp4, 3, true));
+}
+
+#[test]
+fn number_and_duration_addressing() {
+    let shelf = Shelf::new();
+    shelf.ffmpeg(12, "-f dash -seg_duration 2 -use_timeline 0 -use_template 1 x.mpd");
+    windows::check(&shelf, &shelf.recording("x.mpd").expect("a recording"), WallTime::EPOCH, 300);
+}
+
+#[test]
+fn list_of_byte_ranges() {
+    let shelf = Shelf::new();
+    shelf.ffmpeg(12, "-f dash -seg_duration 2 -single_file 1 x.mpd");
+    let recording = shelf.recording("x.mpd").expect("a recording");
+    windows::check(&shelf, &recording, WallTime::EPOCH, 300);
+    assert_eq!(names(&recording, range(0, 12)).len(), 2);
+}
+
+#[test]
+fn given_start() {
+    let shelf = Shelf::new();
+    shelf.ffmpeg(4, "-f dash -seg_duration 2 x.mpd");
+    let start = time("2024-05-06T07:08:09.5Z");
+    let recording = shelf.recording("x.mpd").expect("a recording").with_start(start);
+    assert_eq!(recording.start(), Some(start));
+    windows::check(&shelf, &recording, start, 100);
+    shelf.write("x.mpd.toml", "start_time = 2024-05-06T07:08:09.5Z");
+    assert_eq!(shelf.recording("x.mpd").expect("a recording").start(), Some(start));
+}
+
+#[test]
+fn availability_start_is_wall_time() {
+    let timeline = r#"<SegmentTemplate timescale="1000" presentationTimeOffset="5000" initialization="i.mp4" media="$Time$.m4s">
+        <SegmentTimeline><S t="5000" d="2000" r="4"/></SegmentTimeline></SegmentTemplate>"#;
+    let attributes = r#"type="dynamic" availabilityStartTime="2024-05-06T07:08:09Z""#;
+    let recording = recording(attributes, timeline).expect("a recording");
+    let start = time("2024-05-06T07:08:09Z");
+    assert_eq!((recording.start(), recording.is_growing()), (Some(start), true));
+    let second = TimeRange::new(start.saturating_add_nanos(4 * S), start.saturating_add_nanos(5 * S));
+    let selection = recording.select(second).expect("a selection");
+    assert_eq!(selection.input.sources, ["a/7000.m4s", "a/9000.m4s", "a/11000.m4s", "a/i.mp4"]);
+    let anchor = Anchor::Ticks { ticks: 5000, timescale: 1000, wall: start };
+    assert_eq!(selection.input.spans[0].parts[0].anchor, anchor);
+    assert_eq!(recording.with_start(at(5)).start(), Some(start), "it keeps its clock");
+}
+
+#[test]
+fn gap_in_a_timeline() {
+    let content = r#"<SegmentTemplate timescale="10" media="$Number$.m4s"><SegmentTimeline>
+        <S t="0" d="20" r="1"/><S t="100" d="20" r="1"/></SegmentTimeline></SegmentTemplate>"#;
+    let recording = recording("", content).expect("a recording");
+    assert_eq!(recording.spans().collect::<Vec<_>>(), [range(0, 4), range(10, 14)]);
+    assert_eq!(recording.gaps(), [range(4, 10)]);
+    let selection = recording.select(range(-1, 12)).expect("a selection");
+    assert_eq!(selection.gaps, [range(-1, 0), range(4, 10)]);
+    assert_eq!(selection.input.sources, ["a/1.m4s", "a/2.m4s", "a/3.m4s", "a/4.m4s"]);
+    assert_eq!(selection.input.spans[1].range, range(10, 12));
+    let refused = recording.select(range(5, 6)).expect_err("nothing there");
+    assert!(matches!(refused, Error::InGap { gap, .. } if gap == range(4, 10)), "{refused}");
+    let refused = recording.select(range(14, 15)).expect_err("nothing there").to_string();
+    assert!(refused.contains("[1970-01-01T00:00:14Z, 1970-01-01T00:00:15Z)"), "{refused}");
+    assert!(refused.contains("[1970-01-01T00:00:00Z, 1970-01-01T00:00:14Z)"), "{refused}");
+}
+
+#[test]
+fn rounding_is_no_gap() {
+    let content = r#"<SegmentTemplate timescale="1000" media="$Number$.m4s"><SegmentTimeline>
+        <S t="0" d="2000"/><S t="2020" d="2000"/><S t="4041" d="1000"/></SegmentTimeline></SegmentTemplate>"#;
+    assert_eq!(recording("", content).expect("a recording").gaps().len(), 1);
+}
+
+#[test]
+fn periods_follow_each_other() {
+    let period = |attributes: &str, id: &str| {
+        format!(
+            r#"<Period {attributes}><BaseURL>{id}/</BaseURL><SegmentTemplate timescale="1" duration="2"
+               presentationTimeOffset="100" media="$RepresentationID$-$Number%03d$.m4s" startNumber="7"/>
+               <AdaptationSet mimeType="video/mp4"><Representation id="v"/></AdaptationSet></Period>"#
+        )
+    };
+    let (first, second) = (period(r#"duration="PT5S""#, "p1"), period(r#"start="PT8S""#, "p2"));
+    let text = format!(r#"<MPD mediaPresentationDuration="PT12S"><BaseURL>media/</BaseURL>{first}{second}</MPD>"#);
+    let shelf = Shelf::new();
+    let recording = shelf.write("a/x.mpd", text).recording("a/x.mpd").expect("a recording");
+    let spans: Vec<_> = recording.spans().collect();
+    assert_eq!(spans[0], range(0, 5));
+    assert_eq!((spans[1].start, recording.gaps()), (at(8), vec![range(5, 8)]));
+    assert_eq!(names(&recording, range(4, 5)), ["a/media/p1/v-008.m4s", "a/media/p1/v-009.m4s"]);
+    let selection = recording.select(range(8, 9)).expect("a selection");
+    assert_eq!(selection.input.sources, ["a/media/p2/v-007.m4s", "a/media/p2/v-008.m4s"]);
+    let anchor = Anchor::Ticks { ticks: 100, timescale: 1, wall: at(8) };
+    assert_eq!(selection.input.spans[0].parts[0].anchor, anchor);
+}
+
+#[test]
+fn live_edge_is_what_is_there() {
+    let shelf = Shelf::new();
+    let template = r#"<SegmentTemplate timescale="1" duration="2" media="$Number$.m4s" startNumber="1"/>"#;
+    let attributes =
+        r#"type="dynamic" availabilityStartTime="2024-05-06T00:00:00Z" publishTime="2024-05-06T00:03:20Z""#;
+    shelf.write("x.mpd", manifest(attributes, template));
+    assert!(shelf.refusal("x.mpd").contains("has no segments"));
+    // Retention has removed all before segment 90.
+    (90..98).for_each(|number| drop(shelf.write(&format!("{number}.m4s"), "")));
+    let recording = shelf.recording("x.mpd").expect("a recording");
+    let range = TimeRange::new(time("2024-05-06T00:02:58Z"), time("2024-05-06T00:03:14Z"));
+    assert_eq!(recording.range(), range);
+    assert_eq!(names(&recording, recording.range()).len(), 8);
+    assert_eq!(names(&recording, recording.range())[0], "90.m4s");
+}
+
+#[test]
+fn open_timeline_ends_with_the_presentation() {
+    let content = r#"<SegmentTemplate timescale="1" media="$Number$.m4s"><SegmentTimeline><S t="0" d="2" r="-1"/>
+        </SegmentTimeline></SegmentTemplate>"#;
+    let recording = recording(r#"mediaPresentationDuration="PT9S""#, content).expect("a recording");
+    assert_eq!(names(&recording, recording.range()).len(), 5);
+}
+
+#[test]
+fn one_file_for_each_rendition() {
+    let content = "<BaseURL>sub/video.mp4</BaseURL><SegmentBase timescale=\"90000\"/>";
+    let recording = recording(r#"mediaPresentationDuration="PT9.3S""#, content).expect("a recording");
+    assert_eq!(names(&recording, range(3, 4)), ["a/sub/video.mp4"]);
+}

@@ -1,0 +1,10 @@
+//! Recordings as FFmpeg writes them, as others write them, and as nobody should.
+
+mod dash;
+mod file;
+mod hls;
+mod hostile;
+mod mutation;
+mod scale;
+mod shelf;
+mod windows;

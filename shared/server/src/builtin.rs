@@ -1,0 +1,85 @@
+//! What every service answers besides its own: health, and reflection of what is served here and nothing else.
+
+use std::collections::HashSet;
+
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_reflection::server::Builder;
+
+use crate::{Error, MAX_MESSAGE_BYTES};
+
+/// Health: open to everybody.
+pub(crate) const HEALTH: &str = "grpc.health.v1.Health";
+/// Reflection, in both versions that clients ask for.
+pub(crate) const REFLECTION: [&str; 2] =
+    ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+
+/// A service's gRPC with health and reflection beside it.
+pub(crate) struct Builtin {
+    pub(crate) routes: Routes,
+    pub(crate) health: Health,
+    /// The paths of all methods: what else is called is not worth a metric of its own.
+    pub(crate) methods: HashSet<String>,
+}
+
+impl Builtin {
+    pub(crate) async fn new(routes: Routes, name: &'static str, descriptors: &'static [u8]) -> Result<Self, Error> {
+        let damaged = |e: tonic_reflection::server::Error| Error::Descriptors(e.to_string());
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_service_status(name, ServingStatus::Serving).await;
+        let sets = [
+            descriptors,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ];
+        let served = [name, HEALTH, REFLECTION[0], REFLECTION[1]];
+        let reflection = || {
+            let builder = Builder::configure().include_reflection_service(false);
+            let builder = sets.iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
+            served.iter().fold(builder, |builder, name| builder.with_service_name(*name))
+        };
+        let (v1, v1alpha) = (reflection().build_v1().map_err(damaged)?, reflection().build_v1alpha().map_err(damaged)?);
+        let routes = routes
+            .add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES))
+            .add_service(v1.max_decoding_message_size(MAX_MESSAGE_BYTES))
+            .add_service(v1alpha.max_decoding_message_size(MAX_MESSAGE_BYTES));
+        let methods = methods(&sets, &served)?;
+        Ok(Self { routes, health: Health { reporter, name }, methods })
+    }
+}
+
+/// What health checks are told.
+#[derive(Clone)]
+pub(crate) struct Health {
+    reporter: HealthReporter,
+    name: &'static str,
+}
+
+impl Health {
+    /// From now on, says that requests should go elsewhere.
+    pub(crate) async fn stop(&self) {
+        for name in ["", self.name, HEALTH] {
+            self.reporter.set_service_status(name, ServingStatus::NotServing).await;
+        }
+    }
+}
+
+/// The paths of the methods of the `served` services.
+fn methods(sets: &[&[u8]], served: &[&str]) -> Result<HashSet<String>, Error> {
+    let mut methods = HashSet::new();
+    for set in sets {
+        let set = FileDescriptorSet::decode(*set).map_err(|e| Error::Descriptors(e.to_string()))?;
+        for file in &set.file {
+            for service in &file.service {
+                let name = format!("{}.{}", file.package(), service.name());
+                if served.contains(&name.as_str()) {
+                    methods.extend(service.method.iter().map(|method| format!("/{name}/{}", method.name())));
+                }
+            }
+        }
+    }
+    Ok(methods)
+}
