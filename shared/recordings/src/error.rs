@@ -108,12 +108,22 @@ impl From<Error> for errors::Error {
     }
 }
 
+/// How much of a text is shown in a message, in characters.
+const LONGEST: usize = 160;
+
 /// `text` quoted, and short enough for a message.
 pub(crate) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 160;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
+    }
+}
+
+/// What a parser says, which may quote what it read, short enough for a message.
+pub(crate) fn shortened(message: &str) -> String {
+    match message.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
     }
 }
 
@@ -144,5 +154,6 @@ mod tests {
     fn long_text_is_cut_between_characters() {
         assert_eq!(excerpt("ü"), "\"ü\"");
         assert_eq!(excerpt(&"ü".repeat(10_000)).chars().count(), 163);
+        assert_eq!(shortened(&"ü".repeat(10_000)).chars().count(), 161);
     }
 }

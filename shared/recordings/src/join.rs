@@ -4,8 +4,8 @@ use media::time::{TimeRange, WallTime};
 
 use crate::track::Stretch;
 
-/// How far an audio stretch's start may be from the video's and still be meant to be the same instant, in nanoseconds: the
-/// renditions' segments end where a frame does, and an audio frame ends elsewhere.
+/// How far an audio stretch's start may be from the video's and still be meant to be the same instant, in nanoseconds:
+/// the renditions' segments end where a frame does, and an audio frame ends elsewhere.
 const SLACK: i64 = 500_000_000;
 
 /// A stretch of the main rendition, or a part of one, and the audio that runs beside it.
@@ -18,25 +18,15 @@ pub(crate) struct Joint {
     pub(crate) audio: Option<usize>,
 }
 
-/// Joins stretches, both in order of time. The main ones are kept whole, but where another audio stretch starts in the middle
-/// of one. The audio may be missing at the ends: silence needs no span of its own.
+/// Joins stretches, both in order of time. The main ones are kept whole, but where another audio stretch starts in the
+/// middle of one. The audio may be missing at the ends: silence needs no span of its own.
 pub(crate) fn join(main: &[Stretch], audio: &[Stretch]) -> Vec<Joint> {
     let mut joints: Vec<Joint> = Vec::with_capacity(main.len());
-    let mut first = 0;
     for (index, stretch) in main.iter().enumerate() {
-        while audio.get(first).is_some_and(|audio| audio.range.end <= stretch.range.start) {
-            first += 1;
-        }
-        let beside = audio[first..].iter().take_while(|audio| audio.range.start < stretch.range.end);
-        let beside: Vec<_> = beside.enumerate().map(|(at, audio)| (first + at, audio.range)).collect();
         let mut start = stretch.range.start;
-        for end in cuts(stretch.range, &beside) {
+        for end in cuts(stretch.range, audio) {
             let range = TimeRange::new(start, end);
-            let joint = Joint { range, main: index, audio: best(range, &beside) };
-            match joints.last_mut() {
-                Some(last) if last.main == joint.main && last.audio == joint.audio => last.range.end = end,
-                _ => joints.push(joint),
-            }
+            joints.push(Joint { range, main: index, audio: best(range, audio) });
             start = end;
         }
     }
@@ -44,24 +34,29 @@ pub(crate) fn join(main: &[Stretch], audio: &[Stretch]) -> Vec<Joint> {
 }
 
 /// Where to cut `range` so that no two audio stretches are beside a piece; the last cut is its end.
-fn cuts(range: TimeRange, beside: &[(usize, TimeRange)]) -> Vec<WallTime> {
+fn cuts(range: TimeRange, audio: &[Stretch]) -> Vec<WallTime> {
     let mut cuts = Vec::new();
     let mut last = range.start;
-    for (_, TimeRange { start, .. }) in beside.iter().skip(1) {
-        if start.nanos_since(last) > SLACK && range.end.nanos_since(*start) > SLACK {
-            cuts.push(*start);
-            last = *start;
+    for (_, TimeRange { start, .. }) in beside(range, audio).skip(1) {
+        if start.nanos_since(last) > SLACK && range.end.nanos_since(start) > SLACK {
+            cuts.push(start);
+            last = start;
         }
     }
     cuts.push(range.end);
     cuts
 }
 
-/// The audio stretch that shares most with `range`.
-fn best(range: TimeRange, beside: &[(usize, TimeRange)]) -> Option<usize> {
-    let shared = |audio: &TimeRange| audio.intersection(&range).map(|both| both.duration());
-    let candidates = beside.iter().filter_map(|(index, audio)| Some((*index, shared(audio)?)));
-    candidates.max_by_key(|(index, shared)| (*shared, usize::MAX - index)).map(|(index, _)| index)
+/// The audio stretch that shares most with `range`; the first of equals.
+fn best(range: TimeRange, audio: &[Stretch]) -> Option<usize> {
+    beside(range, audio).max_by_key(|(index, shared)| (shared.duration(), usize::MAX - index)).map(|(index, _)| index)
+}
+
+/// The audio stretches that share something with `range`, and what.
+fn beside(range: TimeRange, audio: &[Stretch]) -> impl Iterator<Item = (usize, TimeRange)> {
+    let first = audio.partition_point(|audio| audio.range.end <= range.start);
+    let shared = move |(index, audio): (usize, &Stretch)| Some((first + index, audio.range.intersection(&range)?));
+    audio[first..].iter().enumerate().map_while(shared)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What was recorded when: for a source and a range, which segments, from where to where, with which gaps.
 //!
-//! Synchronous, and it opens nothing but files of its library. It parses manifests, never media: what a manifest says about
-//! time is taken as said, and what it says about places is followed only inside the library. A range of a recording
-//! becomes a [`media::Input`], which `media` reads. It doesn't look whether the segments are there; their reader will.
+//! Synchronous, and it opens nothing but files of its library. It parses manifests, never media: what a manifest says
+//! about time is taken as said, and what it says about places is followed only inside the library. A range of a
+//! recording becomes a [`media::Input`], which `media` reads. It doesn't look whether the segments are there: their
+//! reader will. Only the live edge of DASH segments that are addressed by number alone is told by nothing else.
 //!
 //! ```text
 //! library.rs     a folder opened once; every file is opened beneath it
@@ -13,7 +14,7 @@
 //! recording.rs   the spans, the gaps, and the look-up
 //! ```
 //!
-//! A new layout is a new reader beside those, and a new [`track::Segments`].
+//! A new layout is a new reader beside those, and a new `track::Segments`.
 
 mod dash;
 mod error;
@@ -38,6 +39,7 @@ const MAX_SEGMENTS: usize = 2_000_000;
 /// The largest manifest that is read, in bytes: a month of two-second HLS segments with a date on each takes 110 MiB.
 const MAX_MANIFEST_BYTES: u64 = 128 << 20;
 
-/// How far two statements of a manifest about the same instant may be apart and still agree, in nanoseconds: half a frame
-/// at 25 frames a second. Dates are rounded to milliseconds, durations often too; a frame that is missing is more.
+/// How far two statements of a manifest about the same instant may be apart and still agree, in nanoseconds: half a
+/// frame at 25 frames a second. Dates are rounded to milliseconds, durations often too; a frame that is missing is
+/// more.
 const TOLERANCE: i64 = 20_000_000;

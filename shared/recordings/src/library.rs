@@ -83,7 +83,7 @@ impl Library {
             sniff::Kind::Dash => dash::read(self, uid)?,
             sniff::Kind::Hls => hls::read(self, uid)?,
             sniff::Kind::Media(format) => file::read(uid, format, start, probe)?,
-            sniff::Kind::Other(_) => unreachable!("no name is expected to be of another kind"),
+            sniff::Kind::Other(what) => return Err(Error::unsupported(uid, format!("is {what}"))),
         };
         Ok(match start {
             Some(start) => recording.with_start(start),
@@ -114,10 +114,13 @@ impl Library {
 
     /// The text of a small file that need not be there.
     pub(crate) fn optional_text(&self, name: &str, longest: u64) -> Result<Option<String>, Error> {
-        let file = match self.open_source(name) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(not_opened(name, error)),
+        // What is too long to be a name names nothing.
+        if name::check_uid(name).is_err() {
+            return Ok(None);
+        }
+        let file = match self.open_source(name).map_err(|error| not_opened(name, error)) {
+            Err(Error::NotFound { .. }) => return Ok(None),
+            opened => opened?,
         };
         let mut text = String::new();
         match file.take(longest).read_to_string(&mut text) {

@@ -1,5 +1,6 @@
-//! Names of files in a library: what a caller may ask for, and what a manifest may point to. A name is a path relative to the
-//! library's root, with `/` between its components. It is checked here, and again by the kernel when it is opened.
+//! Names of files in a library: what a caller may ask for, and what a manifest may point to. A name is a path relative
+//! to the library's root, with `/` between its components. It is checked here, and again by the kernel when it is
+//! opened.
 
 /// The longest name, in bytes.
 const MAX_NAME: usize = 1024;
@@ -21,8 +22,8 @@ pub(crate) fn check_uid(uid: &str) -> Result<(), &'static str> {
     }
 }
 
-/// The name that `uri` stands for in a manifest at `base`, in which only what comes before the last `/` counts. The result
-/// ends in `/` if the URI names a folder, and may then be a base itself.
+/// The name that `uri` stands for in a manifest at `base`, in which only what comes before the last `/` counts. The
+/// result ends in `/` if the URI names a folder, and may then be a base itself.
 pub(crate) fn resolve(base: &str, uri: &str) -> Result<String, &'static str> {
     if uri.len() > 4 * MAX_NAME {
         return Err("is too long");

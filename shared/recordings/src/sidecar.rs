@@ -2,7 +2,11 @@
 
 use media::time::WallTime;
 
-use crate::{Error, Library, error::excerpt, when};
+use crate::{
+    Error, Library,
+    error::{excerpt, shortened},
+    when,
+};
 
 /// The longest note, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
@@ -17,7 +21,7 @@ pub(crate) fn start(library: &Library, uid: &str) -> Result<Option<WallTime>, Er
 }
 
 fn parse(text: &str) -> Result<Option<WallTime>, String> {
-    let note: toml::Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let note: toml::Table = text.parse().map_err(|error: toml::de::Error| shortened(error.message()))?;
     let text = match note.get("start_time") {
         None => return Ok(None),
         Some(toml::Value::String(text)) => text.clone(),

@@ -122,7 +122,8 @@ impl Track {
     }
 }
 
-/// The first index from `low` to `high` for which `holds` is false, if it is true for all before and false for all after.
+/// The first index from `low` to `high` for which `holds` is false, if it is true for all before and false for all
+/// after.
 pub(crate) fn partition_point(mut low: usize, mut high: usize, mut holds: impl FnMut(usize) -> bool) -> usize {
     while low < high {
         let middle = low + (high - low) / 2;

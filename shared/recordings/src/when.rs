@@ -13,8 +13,8 @@ pub(crate) fn instant(text: &str) -> Option<WallTime> {
     i64::try_from(instant?.as_nanosecond()).ok().map(WallTime::from_nanos)
 }
 
-/// An XML Schema duration, such as `PT1H2M3.5S`, in nanoseconds. A day is 24 hours; years and months have no fixed length, so
-/// only zero of them are accepted. Digits beyond the nanosecond are dropped.
+/// An XML Schema duration, such as `PT1H2M3.5S`, in nanoseconds. A day is 24 hours; years and months have no fixed
+/// length, so only zero of them are accepted. Digits beyond the nanosecond are dropped.
 pub(crate) fn duration(text: &str) -> Option<i64> {
     let text = text.trim();
     let text = match text.split_once('.') {

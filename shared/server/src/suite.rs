@@ -31,7 +31,7 @@ impl Suite {
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
         let library = open_library(config.library.as_str())?;
         let shared = Shared::open(config).await?;
-        let queue = Queue::open(shared.config.database.expose(), settings(&shared.config), Arc::new(SystemClock));
+        let queue = Queue::open(shared.config.database.expose(), settings(&shared.config), Arc::new(SystemClock::default()));
         let queue = queue.await.map_err(|error| Error::Database(error.to_string()))?;
         let media = Pool::new(PoolConfig::default()).map_err(|error| Error::Media(error.to_string()))?;
         Ok(Arc::new(Self { shared, queue, media, library }))

@@ -117,7 +117,7 @@ async fn a_watch_goes_on_from_a_revision() {
 #[tokio::test]
 async fn revisions_rise_across_processes_and_restarts() {
     let place = Place::new();
-    let frozen = Settings { replicas: true, ..silent() };
+    let frozen = Settings { replicas: true, copy_limit: 1, ..silent() };
     let (one, other) = (place.open(frozen).await, place.open(replicated()).await);
     let id = submit(&one, new_job()).await;
     let (runner, mut starts) = Scripted::stubborn();

@@ -15,12 +15,6 @@ impl Frame {
         self.0.timestamp().or_else(|| self.0.pts())
     }
 
-    /// Length in ticks of the track; 0 if unknown.
-    pub(crate) fn duration(&self) -> i64 {
-        // SAFETY: the frame is valid; only a number is read.
-        unsafe { (*self.0.as_ptr()).pkt_duration }.max(0)
-    }
-
     /// Whether the decoder had to make up a part of it.
     pub(crate) fn is_damaged(&self) -> bool {
         self.0.is_corrupt() || self.0.has_decode_errors()

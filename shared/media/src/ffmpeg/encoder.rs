@@ -59,11 +59,6 @@ impl VideoShape {
         }
     }
 
-    /// Width and height in pixels.
-    pub(crate) fn size(&self) -> (u32, u32) {
-        (self.width.unsigned_abs(), self.height.unsigned_abs())
-    }
-
     /// The same shape in a pixel format that the encoders take.
     fn encodable(mut self) -> Self {
         if !DIRECT.iter().any(|format| ff::ffi::AVPixelFormat::from(*format) == self.format) {

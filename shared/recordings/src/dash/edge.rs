@@ -1,5 +1,5 @@
-//! The live edge of segments that no list names. A manifest that addresses them by number alone says how to name the next
-//! million; which of them are there, only the folder knows. Retention removes the oldest.
+//! The live edge of segments that no list names. A manifest that addresses them by number alone says how to name the
+//! next million; which of them are there, only the folder knows. Retention removes the oldest.
 
 use std::ops::Range;
 
@@ -8,8 +8,8 @@ use crate::{MAX_SEGMENTS, track::partition_point};
 /// How far before the expected edge the newest segment is looked for: writers are a few segments behind their manifest.
 const BEHIND: usize = 16;
 
-/// Which segments are there, by index. They are taken to be without a hole; `expected` is about where the newest should be.
-/// Looks for some tens of segments, however many there are.
+/// Which segments are there, by index. They are taken to be without a hole; `expected` is about where the newest should
+/// be. Looks for some tens of segments, however many there are.
 pub(super) fn available(expected: usize, has: impl Fn(usize) -> bool) -> Range<usize> {
     let expected = expected.min(MAX_SEGMENTS - 1);
     let known =

@@ -9,7 +9,7 @@ use quick_xml::{
 };
 use serde::Deserialize;
 
-use crate::MAX_SEGMENTS;
+use crate::{MAX_SEGMENTS, error::shortened};
 
 /// The most elements that are not entries of a list of segments.
 const MAX_ELEMENTS: usize = 100_000;
@@ -184,7 +184,8 @@ pub(super) struct Entry {
 pub(super) fn parse(text: &str) -> Result<Mpd, String> {
     check_size(text)?;
     let mut deserializer = Deserializer::from_str_with_resolver(text, NoDtd);
-    Mpd::deserialize(&mut deserializer).map_err(|error| format!("is not a valid DASH manifest: {error}"))
+    Mpd::deserialize(&mut deserializer)
+        .map_err(|error| format!("is not a valid DASH manifest: {}", shortened(&error.to_string())))
 }
 
 /// Bounds what parsing can cost before it is done.

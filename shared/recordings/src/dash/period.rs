@@ -6,7 +6,7 @@ use super::{
     Presentation,
     mpd::{AdaptationSet, Period, Representation},
 };
-use crate::{Error, recording::Section};
+use crate::{Error, error::excerpt, recording::Section};
 
 /// When a period is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Presentation<'_> {
     /// The renditions of a period; `None` if it has no segments yet.
     pub(super) fn section(&self, period: &Period, bounds: Bounds, base: &str) -> Result<Option<Section>, Error> {
         if let Some(href) = &period.href {
-            return Err(Error::unsupported(self.uid, format!("has a period in another document, {href:?}")));
+            return Err(Error::unsupported(self.uid, format!("has a period in another document, {}", excerpt(href))));
         }
         let base = self.base(base, &period.base_urls)?;
         let (video, audio) = choose(period);

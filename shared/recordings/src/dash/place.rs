@@ -14,71 +14,76 @@ use super::{
 use crate::{Error, TOLERANCE};
 
 /// Segments of the same duration, one after the other.
+#[derive(Clone, Copy)]
 struct Regular {
     /// Presentation time of the one with the start number.
     time: u64,
     duration: u64,
 }
 
+impl Regular {
+    /// Presentation time of a segment, counted from that one.
+    fn time(self, index: u64) -> Option<u64> {
+        self.duration.checked_mul(index)?.checked_add(self.time)
+    }
+}
+
 impl Presentation<'_> {
     /// Gives `table` its timeline. Returns whether the manifest lists the segments; otherwise they were counted.
     pub(super) fn place(&self, table: &mut Table, levels: &Levels<'_>, bounds: Bounds) -> Result<bool, Error> {
         let ticks = |wall: WallTime| table.scale.ticks(wall.nanos_since(bounds.start));
-        let until = match bounds.expected_end {
-            _ if self.is_dynamic => Some(Until::EndsBy(ticks(self.newest))),
-            // An end that was rounded up is no reason for one segment more.
-            end => end.map(|end| Until::StartsBefore(ticks(end.saturating_add_nanos(-TOLERANCE)))),
-        };
+        let newest = ticks(self.newest);
+        // An end that was rounded up is no reason for one segment more.
+        let end = bounds.expected_end.map(|end| ticks(end.saturating_add_nanos(-TOLERANCE)));
         let entries = levels.find(|level| level.timeline.as_ref()).map(|timeline| timeline.entries.as_slice());
         let regular = match entries {
-            None => Regular {
-                time: table.scale.offset,
-                duration: levels
-                    .find(|level| level.duration)
-                    .filter(|duration| *duration > 0)
-                    .ok_or_else(|| self.unusable("has neither a SegmentTimeline nor a duration of its segments"))?,
-            },
+            None => Regular { time: table.scale.offset, duration: self.duration(levels)? },
             Some([only]) if only.repeat < 0 && only.duration > 0 && self.is_dynamic => {
                 Regular { time: only.time.unwrap_or(0), duration: only.duration }
             }
             Some(entries) => {
+                let until = match end {
+                    Some(end) if end <= newest || !self.is_dynamic => Some(Until::StartsBefore(end)),
+                    _ => self.is_dynamic.then_some(Until::EndsBy(newest)),
+                };
                 table.timeline = Timeline::read(entries, until).map_err(|reason| self.unusable(reason))?;
                 return Ok(true);
             }
         };
-        let last_number = levels.find(|level| level.end_number).unwrap_or(u64::MAX);
-        let limit = last_number.saturating_sub(table.start_number).saturating_add(1);
-        let Range { start, end } = self.count(table, &regular, until)?;
-        let time = start.checked_mul(regular.duration).and_then(|skipped| skipped.checked_add(regular.time));
-        let time = time.ok_or_else(|| self.unusable("runs out of time"))?;
-        table.timeline = Timeline::regular(time, regular.duration, end.min(limit).saturating_sub(start))
+        let by_time = end.map(|end| Until::StartsBefore(end).count(regular.time, regular.duration));
+        let by_number =
+            levels.find(|level| level.end_number).map(|last| last.saturating_add(1).saturating_sub(table.start_number));
+        let limit = by_time.into_iter().chain(by_number).min();
+        let Range { start, end } = self.count(table, regular, newest, limit)?;
+        let time = regular.time(start).ok_or_else(|| self.unusable("runs out of time"))?;
+        table.timeline = Timeline::regular(time, regular.duration, end.saturating_sub(start))
             .map_err(|reason| self.unusable(reason))?;
         table.start_number = table.start_number.saturating_add(start);
         Ok(false)
     }
 
+    fn duration(&self, levels: &Levels<'_>) -> Result<u64, Error> {
+        let duration = levels.find(|level| level.duration).filter(|duration| *duration > 0);
+        duration.ok_or_else(|| self.unusable("has neither a SegmentTimeline nor a duration of its segments"))
+    }
+
     /// Which of the segments there are, counted from the one with the start number.
-    fn count(&self, table: &Table, regular: &Regular, until: Option<Until>) -> Result<Range<u64>, Error> {
-        let Regular { time, duration } = *regular;
-        let count = until.map(|until| until.count(time, duration));
-        match &table.naming {
-            Naming::List(list) => Ok(0..list.len() as u64),
-            Naming::Template(template) if self.is_dynamic => {
-                let has = |index: usize| {
-                    let index = index as u64;
-                    let time = duration.checked_mul(index).and_then(|since| since.checked_add(time));
-                    let number = table.start_number.checked_add(index);
-                    let name = number.zip(time).map(|(number, time)| table.name(template, number, time));
-                    name.is_some_and(|name| name.is_ok_and(|name| self.library.has(&name)))
-                };
-                let expected = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
-                let there = edge::available(expected, has);
-                Ok(there.start as u64..there.end as u64)
-            }
-            Naming::Template(_) => match count {
-                Some(count) => Ok(0..count),
-                None => Err(self.unusable("does not tell how many segments it has")),
-            },
+    fn count(&self, table: &Table, regular: Regular, newest: u64, limit: Option<u64>) -> Result<Range<u64>, Error> {
+        let template = match &table.naming {
+            Naming::List(list) => return Ok(0..list.len() as u64),
+            Naming::Template(template) => template,
+        };
+        if !self.is_dynamic {
+            return Ok(0..limit.ok_or_else(|| self.unusable("does not tell how many segments it has"))?);
         }
+        let has = |index: usize| {
+            let numbers = table.start_number.checked_add(index as u64).zip(regular.time(index as u64));
+            let name = numbers.map(|(number, time)| table.name(template, number, time));
+            name.is_some_and(|name| name.is_ok_and(|name| self.library.has(&name)))
+        };
+        let limit = limit.unwrap_or(u64::MAX);
+        let expected = Until::EndsBy(newest).count(regular.time, regular.duration).min(limit);
+        let there = edge::available(usize::try_from(expected).unwrap_or(usize::MAX), has);
+        Ok(there.start as u64..limit.min(there.end as u64))
     }
 }

@@ -57,8 +57,8 @@ fn levels<'a>(period: &'a Period, (set, rendition): Choice<'a>) -> (Kind, Levels
 }
 
 impl Presentation<'_> {
-    /// A rendition as a track. The main one has a stretch for each part without a gap. Another is one stretch: its media
-    /// time goes on where it has a gap.
+    /// A rendition as a track. The main one has a stretch for each part without a gap. Another is one stretch: its
+    /// media time goes on where it has a gap.
     pub(super) fn track(
         &self,
         period: &Period,
@@ -79,13 +79,11 @@ impl Presentation<'_> {
         let clock = Clock::Ticks { ticks, timescale: scale.timescale, wall: bounds.start };
         let template =
             |text| Template::parse(text, &rendition.id, rendition.bandwidth).map_err(|reason| self.unusable(reason));
-        let naming = match kind {
-            Kind::Whole => return self.whole(format, &base, bounds, clock),
-            Kind::List => Naming::List(self.list(&levels, &base)?),
-            Kind::Template => {
-                let media = levels.find(|level| level.media.as_deref());
-                Naming::Template(template(media.ok_or_else(|| self.unusable("has a SegmentTemplate without media"))?)?)
-            }
+        let naming = match (kind, levels.find(|level| level.media.as_deref())) {
+            (Kind::Whole, _) => return self.whole(format, &base, bounds, clock),
+            (Kind::List, _) => Naming::List(self.list(&levels, &base)?),
+            (Kind::Template, Some(media)) => Naming::Template(template(media)?),
+            (Kind::Template, None) => return Err(self.unusable("has a SegmentTemplate without media")),
         };
         let init = match levels.find(|level| level.initialization.as_deref()) {
             Some(text) => Some(self.address(&base, Some(&template(text)?.expand(levels.start_number(), 0)), None)?),

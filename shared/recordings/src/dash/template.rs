@@ -60,11 +60,6 @@ impl Template {
         })
     }
 
-    /// Whether segments are told apart by their time.
-    pub(super) fn has_time(&self) -> bool {
-        self.0.iter().any(|token| matches!(token, Token::Time { .. }))
-    }
-
     /// Whether segments are told apart at all.
     pub(super) fn is_constant(&self) -> bool {
         self.0.iter().all(|token| matches!(token, Token::Text(_)))
@@ -103,7 +98,7 @@ mod tests {
     fn identifiers_in_ids_are_not_expanded_again() {
         let template = Template::parse("$RepresentationID$-$Number$", "$Time$", 0).expect("valid");
         assert_eq!(template.expand(1, 2), "$Time$-1");
-        assert!(!template.has_time() && !template.is_constant());
+        assert!(!template.is_constant());
     }
 
     #[test]

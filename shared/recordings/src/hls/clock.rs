@@ -25,20 +25,27 @@ pub(crate) struct Clock {
     now: WallTime,
     /// Where it starts according to the last date and the durations since; `None` before the first date.
     stated: Option<WallTime>,
+    /// How many durations were added up since the last date.
+    durations: i64,
 }
+
+/// What rounding may add to a sum for each duration, in nanoseconds: some write whole milliseconds.
+const ROUNDING: i64 = 500_000;
 
 impl Clock {
     /// When a segment starts that has this date, and how it follows on the one before.
     pub(crate) fn start(&mut self, date: Option<WallTime>) -> (WallTime, Step) {
         let Some(date) = date else { return (self.now, Step::Continues) };
+        // One duration is in the tolerance already.
+        let rounding = ROUNDING.saturating_mul(self.durations - 1).max(0);
         let step = match self.stated {
             None => Step::Dates(date.nanos_since(self.now)),
             // Between two dates there is no time to drift: it is a jump.
-            Some(stated) if date.nanos_since(stated).abs() > TOLERANCE => Step::Jumps,
-            Some(_) if date.nanos_since(self.now).abs() > TOLERANCE => Step::Corrected,
+            Some(stated) if date.nanos_since(stated).saturating_abs() > TOLERANCE + rounding => Step::Jumps,
+            Some(_) if date.nanos_since(self.now).saturating_abs() > TOLERANCE => Step::Corrected,
             Some(_) => Step::Continues,
         };
-        self.stated = Some(date);
+        (self.stated, self.durations) = (Some(date), 0);
         if step != Step::Continues {
             self.now = date;
         }
@@ -48,6 +55,7 @@ impl Clock {
     /// Moves on by a segment's duration, in nanoseconds. Returns its end, or `None` beyond the range of times.
     pub(crate) fn advance(&mut self, duration: i64) -> Option<WallTime> {
         self.now = self.now.checked_add_nanos(duration)?;
+        self.durations += 1;
         if let Some(stated) = self.stated {
             self.stated = Some(stated.checked_add_nanos(duration)?);
         }
@@ -122,6 +130,17 @@ mod tests {
             })
             .collect();
         assert_eq!(corrected[..3], [51, 102, 153]);
+    }
+
+    #[test]
+    fn rounding_adds_up_between_rare_dates() {
+        let mut clock = Clock::default();
+        clock.start(Some(at(0)));
+        // 1.9583333 s each, written as 1.958.
+        (0..100).for_each(|_| assert!(clock.advance(1_958 * MS).is_some()));
+        assert_eq!(clock.start(Some(at(195_833))), (at(195_833), Step::Corrected));
+        (0..100).for_each(|_| assert!(clock.advance(1_958 * MS).is_some()));
+        assert_eq!(clock.start(Some(at(195_833 + 195_900))).1, Step::Jumps);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Media playlists, as tables. m3u8-rs reads multivariant playlists; of a media playlist it would make a structure of several
-//! hundred bytes per segment, with the duration in an `f32`. Here a segment takes 24 bytes, and its URI stays in the text.
+//! Media playlists, as tables. m3u8-rs reads multivariant playlists; of a media playlist it would make a structure of
+//! several hundred bytes per segment, with the duration in an `f32`. Here a segment takes 24 bytes, and its URI stays
+//! in the text.
 
 use media::{
     Format,

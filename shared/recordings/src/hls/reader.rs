@@ -99,7 +99,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Another init segment ends the stretch; the media clock goes on.
+    /// Another init segment ends the stretch, and starts a clock: segments are only read with the init segment they
+    /// have.
     fn map(&mut self, value: &str) -> Result<(), Problem> {
         let uri = tags::attribute(value, "URI").ok_or("EXT-X-MAP has no URI")?;
         let name = locate(self.name, uri).map_err(Problem::Other)?;
@@ -109,7 +110,7 @@ impl<'a> Reader<'a> {
         };
         if self.inits.last() != Some(&address) {
             self.inits.push(address);
-            self.is_apart = true;
+            (self.is_apart, self.is_clocked) = (true, true);
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Values of playlist tags (RFC 8216 §4.2), read exactly: a duration of 2.002 seconds is 2,002,000,000 nanoseconds, which no
-//! binary fraction is.
+//! Values of playlist tags (RFC 8216 §4.2), read exactly: a duration of 2.002 seconds is 2,002,000,000 nanoseconds,
+//! which no binary fraction is.
 
 use media::time::{NANOS, WallTime};
 

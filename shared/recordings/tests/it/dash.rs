@@ -152,12 +152,34 @@ fn live_edge_is_what_is_there() {
     shelf.write("x.mpd", manifest(attributes, template));
     assert!(shelf.refusal("x.mpd").contains("has no segments"));
     // Retention has removed all before segment 90.
-    (90..98).for_each(|number| drop(shelf.write(&format!("{number}.m4s"), "")));
+    for number in 90..98 {
+        shelf.write(&format!("{number}.m4s"), "");
+    }
     let recording = shelf.recording("x.mpd").expect("a recording");
     let range = TimeRange::new(time("2024-05-06T00:02:58Z"), time("2024-05-06T00:03:14Z"));
     assert_eq!(recording.range(), range);
     assert_eq!(names(&recording, recording.range()).len(), 8);
     assert_eq!(names(&recording, recording.range())[0], "90.m4s");
+}
+
+#[test]
+fn numbers_that_go_on_in_the_next_period_are_its_own() {
+    let shelf = Shelf::new();
+    let period = |start: u64, number: u64| {
+        format!(
+            r#"<Period start="PT{start}S"><AdaptationSet mimeType="video/mp4"><Representation id="v"><SegmentTemplate
+               timescale="1" duration="2" media="$Number$.m4s" startNumber="{number}"/></Representation></AdaptationSet></Period>"#
+        )
+    };
+    let attributes =
+        r#"type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z" publishTime="1970-01-01T00:00:20Z""#;
+    for number in 1..=9 {
+        shelf.write(&format!("{number}.m4s"), "");
+    }
+    shelf.write("x.mpd", format!("<MPD {attributes}>{}{}</MPD>", period(0, 1), period(10, 6)));
+    let recording = shelf.recording("x.mpd").expect("a recording");
+    assert_eq!(recording.spans().collect::<Vec<_>>(), [range(0, 10), range(10, 18)]);
+    assert_eq!(names(&recording, range(0, 10)).len(), 5);
 }
 
 #[test]

@@ -29,6 +29,15 @@ fn a_note_beside_it_counts_more() {
 }
 
 #[test]
+fn longest_name_has_no_room_for_a_note() {
+    let shelf = Shelf::new();
+    let name = "n".repeat(251) + ".mp4";
+    shelf.ffmpeg(1, "a.mp4");
+    std::fs::rename(shelf.path("a.mp4"), shelf.path(&name)).expect("a long name");
+    assert_eq!(shelf.recording(&name).expect("a recording").start(), None);
+}
+
+#[test]
 fn containers_are_known_by_name_and_content() {
     let shelf = Shelf::new();
     for (name, muxer, has_zero) in [

@@ -117,6 +117,31 @@ fn best_rendition_with_its_audio() {
 }
 
 #[test]
+fn audio_inside_the_video_is_no_part() {
+    let shelf = Shelf::new();
+    let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",DEFAULT=YES\n\
+                  #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nv.m3u8\n";
+    shelf.write("v.m3u8", playlist(&["@00.000", ""])).write("x.m3u8", master);
+    let recording = shelf.recording("x.m3u8").expect("a recording");
+    assert_eq!(recording.select(recording.range()).expect("a selection").input.spans[0].parts.len(), 1);
+    assert_eq!(recording.start(), Some(at(0)));
+}
+
+#[test]
+fn audio_needs_the_same_clock() {
+    let shelf = Shelf::new();
+    let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"a.m3u8\"\n\
+                  #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nv.m3u8\n";
+    shelf.write("v.m3u8", playlist(&["@00.000", "", ""])).write("x.m3u8", master);
+    assert!(shelf.write("a.m3u8", playlist(&["", ""])).refusal("x.m3u8").contains("dates for only one"));
+    // Audio of which a part is missing is no gap: the video says what was recorded.
+    shelf.write("a.m3u8", playlist(&["@00.000", "GAP", ""]));
+    let recording = shelf.recording("x.m3u8").expect("a recording");
+    let spans: Vec<_> = recording.spans().collect();
+    assert_eq!((spans, recording.gaps()), (vec![range(0, 4000), range(4000, 6000)], vec![]));
+}
+
+#[test]
 fn dates_decide_on_gaps_and_overlaps() {
     check_spans(&["@00.000", "", "@04.000"], &[range(0, 6000)], &[]);
     // A segment between was lost; so was half a frame too much.
@@ -177,6 +202,12 @@ fn another_init_segment_starts_a_span() {
     let selection = recording.select(recording.range()).expect("a selection");
     let inits: Vec<_> = selection.input.spans.iter().map(|span| span.parts[0].init.expect("an init segment")).collect();
     let of = |init: Piece| (selection.input.sources[init.source as usize].as_str(), init.offset, init.length);
+    // A clock can only be read with the init segment of its own segment.
+    let anchors = selection.input.spans.iter().map(|span| match span.parts[0].anchor {
+        Anchor::FirstKeyframe { piece, .. } => selection.input.sources[piece.source as usize].as_str(),
+        Anchor::Ticks { .. } => "none",
+    });
+    assert_eq!(anchors.collect::<Vec<_>>(), ["0.m4s", "2.m4s"]);
     assert_eq!(inits.into_iter().map(of).collect::<Vec<_>>(), [("i.mp4", 0, None), ("j.mp4", 7, Some(5))]);
     assert_eq!(recording.gaps(), []);
 }

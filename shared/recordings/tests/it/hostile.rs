@@ -94,6 +94,28 @@ fn playlists_that_name_themselves_end() {
 }
 
 #[test]
+fn playlists_that_are_all_tags_take_no_longer() {
+    let shelf = Shelf::new();
+    let began = Instant::now();
+    for line in
+        ["#EXT-X-STREAM-INF:BANDWIDTH=1\nx.m3u8\n", "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\"\n", "A=B,", "\"", "\n", "#"]
+    {
+        let text =
+            format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nnone.m3u8\n{}", line.repeat(1_000_000 / line.len()));
+        assert!(!shelf.write("x.m3u8", text).refusal("x.m3u8").is_empty());
+    }
+    let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"a.m3u8\"\n\
+                  #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nv.m3u8\n";
+    let video = "#EXTM3U\n#EXTINF:86400,\nv.ts\n".to_owned() + &"#EXTINF:86400,\nv.ts\n".repeat(10);
+    let audio = "#EXTM3U\n".to_owned() + &"#EXT-X-DISCONTINUITY\n#EXTINF:1,\na.ts\n".repeat(300_000);
+    shelf.write("v.m3u8", video).write("a.m3u8", audio).write("x.m3u8", master);
+    let recording = shelf.recording("x.m3u8").expect("a recording");
+    assert_eq!(recording.spans().count(), 300_000, "each second of audio has a clock of its own");
+    recording.select(recording.range()).expect("all of it");
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+}
+
+#[test]
 fn playlists_that_are_wrong_are_told_by_line() {
     let shelf = Shelf::new();
     for (text, part) in [

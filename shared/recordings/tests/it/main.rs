@@ -2,6 +2,7 @@
 
 mod dash;
 mod file;
+mod growing;
 mod hls;
 mod hostile;
 mod mutation;

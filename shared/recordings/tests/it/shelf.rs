@@ -12,32 +12,33 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A library in a folder of its own.
-pub struct Shelf {
+pub(crate) struct Shelf {
     folder: TempDir,
-    pub library: Library,
+    pub(crate) library: Library,
 }
 
 impl Shelf {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let library = Library::open(folder.path()).expect("a folder that is there");
         Self { folder, library }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("below the library")).expect("folders are made");
         fs::write(path, content).expect("a file is written");
         self
     }
 
-    /// Runs FFmpeg in the library's folder on `seconds` of a moving picture with B-frames at 25 frames a second, a keyframe
-    /// each second, and a tone. The first frame is at time 0. A `~` in the arguments is a space that doesn't part them.
-    pub fn ffmpeg(&self, seconds: u32, arguments: &str) -> &Self {
+    /// Runs FFmpeg in the library's folder on `seconds` of a moving picture with B-frames at 25 frames a second, a
+    /// keyframe each second, and a tone. The first frame is at time 0. A `~` in the arguments is a space that doesn't
+    /// part them.
+    pub(crate) fn ffmpeg(&self, seconds: u32, arguments: &str) -> &Self {
         let picture = format!("testsrc2=size=160x90:rate=25:duration={seconds}");
         let tone = format!("sine=sample_rate=48000:duration={seconds}");
         run(Command::new("ffmpeg")
@@ -61,12 +62,12 @@ impl Shelf {
         self
     }
 
-    pub fn recording(&self, uid: &str) -> Result<Recording, Error> {
+    pub(crate) fn recording(&self, uid: &str) -> Result<Recording, Error> {
         self.library.recording(uid, &Ffprobe(self.folder.path()))
     }
 
     /// What is wrong with a recording, or else with the selection of all of it.
-    pub fn refusal(&self, uid: &str) -> String {
+    pub(crate) fn refusal(&self, uid: &str) -> String {
         let selected = self.recording(uid).and_then(|recording| recording.select(recording.range()));
         selected.expect_err(uid).to_string()
     }
@@ -108,14 +109,14 @@ impl Probe for Ffprobe<'_> {
 }
 
 /// Runs a command that must succeed, and returns what it printed.
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().expect("the program runs");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// An RFC 3339 time.
-pub fn time(text: &str) -> WallTime {
+pub(crate) fn time(text: &str) -> WallTime {
     let time: jiff::Timestamp = text.parse().expect("a time");
     WallTime::from_nanos(time.as_nanosecond().try_into().expect("in range"))
 }
