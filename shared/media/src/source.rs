@@ -83,6 +83,8 @@ pub(crate) struct SpanReader {
     tracks: Vec<SourceTrack>,
     video: Option<usize>,
     dropped: Vec<(TrackInfo, String)>,
+    /// The clock of the first part, where all share one: the renditions of an HLS presentation do (RFC 8216 §6.2.4).
+    shared: Option<Clock>,
 }
 
 struct OpenPart {
@@ -107,7 +109,7 @@ impl SpanReader {
     /// # Errors
     /// As [`Demuxer::open`]; `Unusable` if there is neither video nor audio.
     pub(crate) fn open(host: &Arc<dyn Host>, span: &Span, thorough: bool) -> Result<Self, Error> {
-        let mut reader = Self { parts: Vec::new(), tracks: Vec::new(), video: None, dropped: Vec::new() };
+        let mut reader = Self { parts: Vec::new(), tracks: Vec::new(), video: None, dropped: Vec::new(), shared: None };
         for part in &span.parts {
             reader.add_part(host, part, thorough)?;
         }
@@ -142,8 +144,14 @@ impl SpanReader {
             }
             let anchor = match &mut found_anchor {
                 Some(anchor) => anchor,
-                none => none.insert(resolve_anchor(host, part)?),
+                none => none.insert(match self.shared {
+                    Some(shared) => shared,
+                    None => resolve_anchor(host, part)?,
+                }),
             };
+            if matches!(part.anchor, Anchor::FirstKeyframe { .. }) {
+                self.shared = Some(*anchor);
+            }
             let clock = Clock {
                 anchor: anchor.timebase.rescale(anchor.anchor, stream.timebase, Rounding::Nearest),
                 wall: anchor.wall,
