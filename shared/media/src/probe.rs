@@ -14,8 +14,11 @@ pub(crate) fn probe(input: &Input, host: Arc<dyn Host>) -> Result<Probe, Error> 
         .first()
         .and_then(|span| span.parts.first())
         .ok_or_else(|| Error::Internal("a probe of nothing was asked for".into()))?;
-    let open = || Demuxer::open(Chain::of_part(host.clone(), part), part.format, true);
-    let mut demuxer = open()?;
+    // An MP4's header says all that is asked; reading ahead would decode pictures.
+    let mut demuxer = Demuxer::open(Chain::of_part(host, part), part.format, part.format != Format::Mp4)?;
+    if part.format == Format::Mp4 && demuxer.duration_micros().is_none() {
+        demuxer.read_ahead()?;
+    }
     let tracks: Vec<_> = demuxer.streams().iter().map(|stream| stream.info.clone()).collect();
     if !tracks.iter().any(|track| matches!(track.kind, TrackKind::Video | TrackKind::Audio)) {
         return Err(Error::Unusable("the source has neither video nor audio".into()));

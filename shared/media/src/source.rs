@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::{
     Anchor, Error, Format, Part, Span, TrackInfo, TrackKind,
     chain::{Bytes, Chain},
-    ffmpeg::{Demuxer, Packet, Parameters, Stream, empty_packet},
+    ffmpeg::{Demuxer, Packet, Parameters, Stream, VideoShape, empty_packet},
     host::Host,
     time::{NANOS, Rounding, Timebase, WallTime},
 };
@@ -99,7 +99,7 @@ struct OpenPart {
     /// Whether it is a single file that can be searched.
     seekable: bool,
     has_moved: bool,
-    /// Wall time of the start of the first segment, to tell how often the clock has wrapped.
+    /// Wall time of the first byte, to tell how often the clock has wrapped.
     start: WallTime,
 }
 
@@ -124,7 +124,18 @@ impl SpanReader {
         let thorough = thorough || part.format != Format::Mp4;
         let chain = Chain::of_part(host.clone(), part);
         let seekable = chain.is_seekable();
-        let demuxer = Demuxer::open(chain, part.format, thorough)?;
+        let mut start = part.segments.first().map_or(WallTime::EPOCH, |segment| segment.range.start);
+        let mut demuxer = Demuxer::open(chain, part.format, thorough)?;
+        if let Anchor::FirstKeyframe { piece, wall } = &part.anchor
+            && part.format == Format::MpegTs
+            && lacks_parameters(&demuxer)
+        {
+            // Parameter sets may be sent at the very start only, where IDR frames are rare: then everything is read as a
+            // player reads it, behind the first segment.
+            let pieces = [*piece].into_iter().chain(part.segments.iter().map(|segment| segment.piece)).collect();
+            demuxer = Demuxer::open(Chain::new(host.clone(), pieces), part.format, thorough)?;
+            start = *wall;
+        }
         let index = self.parts.len();
         let best_video = best_video(demuxer.streams()).filter(|_| self.video.is_none());
         let mut track_of = vec![None; demuxer.streams().len()];
@@ -172,7 +183,7 @@ impl SpanReader {
             ended: false,
             seekable,
             has_moved: false,
-            start: part.segments.first().map_or(WallTime::EPOCH, |segment| segment.range.start),
+            start,
         });
         Ok(())
     }
@@ -280,6 +291,12 @@ impl OpenPart {
 /// How many times the 33-bit clock went round in `distance`, to the nearest.
 fn wraps(distance: i64) -> i64 {
     (distance.saturating_add(TS_WRAP / 2)).div_euclid(TS_WRAP)
+}
+
+/// Whether there is video that nothing is known of but its codec.
+fn lacks_parameters(demuxer: &Demuxer) -> bool {
+    let video = best_video(demuxer.streams());
+    video.is_some_and(|video| VideoShape::of_parameters(&demuxer.streams()[video].parameters).is_none())
 }
 
 fn best_video(streams: &[Stream]) -> Option<usize> {

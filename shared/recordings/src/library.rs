@@ -1,10 +1,12 @@
 //! A folder of recordings, opened once. Whatever is opened later is opened beneath it, by the kernel's own rules.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, Read},
     os::fd::OwnedFd,
     path::Path,
+    sync::{Mutex, PoisonError},
 };
 
 use media::{Input, Sources, time::WallTime};
@@ -30,10 +32,25 @@ impl<F: Fn(&Input) -> Result<media::Probe, media::Error>> Probe for F {
     }
 }
 
+/// How many files' probes are remembered.
+const REMEMBERED: usize = 256;
+
 /// A folder of recordings.
 #[derive(Debug)]
 pub struct Library {
     root: OwnedFd,
+    /// What files were found to hold, so that looking twice doesn't cost twice.
+    probes: Mutex<HashMap<Version, media::Probe>>,
+}
+
+/// A file as it was at one moment: written to, or replaced, it is another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Version {
+    uid: String,
+    device: u64,
+    inode: u64,
+    size: i64,
+    modified: (i64, u64),
 }
 
 impl Library {
@@ -45,7 +62,7 @@ impl Library {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(root, flags, Mode::empty())
             .map_err(|error| Error::Io { name: root.display().to_string(), source: error.into() })?;
-        Ok(Self { root })
+        Ok(Self { root, probes: Mutex::default() })
     }
 
     /// Opens a file of the library for reading.
@@ -82,13 +99,41 @@ impl Library {
         let recording = match kind {
             sniff::Kind::Dash => dash::read(self, uid)?,
             sniff::Kind::Hls => hls::read(self, uid)?,
-            sniff::Kind::Media(format) => file::read(uid, format, start, probe)?,
+            sniff::Kind::Media(format) => {
+                file::read(uid, format, start, &|input: &Input| self.remembered(uid, input, probe))?
+            }
             sniff::Kind::Other(what) => return Err(Error::unsupported(uid, format!("is {what}"))),
         };
         Ok(match start {
             Some(start) => recording.with_start(start),
             None => recording,
         })
+    }
+
+    /// What a probe says of the file `uid`, asked only if the file isn't the one that was asked about before.
+    fn remembered(&self, uid: &str, input: &Input, probe: &dyn Probe) -> Result<media::Probe, media::Error> {
+        let unreadable = |error: io::Error| media::Error::Io(format!("{uid}: {error}"));
+        let file = self.open_source(uid).map_err(unreadable)?;
+        let status = rustix::fs::fstat(&file).map_err(|error| unreadable(error.into()))?;
+        let version = Version {
+            uid: uid.to_owned(),
+            device: status.st_dev,
+            inode: status.st_ino,
+            size: status.st_size,
+            modified: (status.st_mtime, status.st_mtime_nsec),
+        };
+        let known = self.probes.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = probe.probe(input)?;
+        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who asks for that many files gains little from memory; starting over is simpler than telling which are old.
+        if probes.len() >= REMEMBERED {
+            probes.clear();
+        }
+        probes.insert(version, found.clone());
+        Ok(found)
     }
 
     /// The first bytes of a file.

@@ -81,6 +81,17 @@ impl Demuxer {
         Ok(demuxer)
     }
 
+    /// Learns what the container doesn't say up front, as `thorough` does.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn read_ahead(&mut self) -> Result<(), Error> {
+        // SAFETY: the context is open and exclusively borrowed.
+        unsafe { find_stream_info(&mut self.input) }.map_err(|error| self.fault.explain(error))?;
+        self.streams = self.input.streams().map(|stream| describe(&stream)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
     pub(crate) fn streams(&self) -> &[Stream] {
         &self.streams
     }
@@ -170,6 +181,10 @@ fn open_input(mut io: StreamIo, format: Format, thorough: bool) -> Result<ff::fo
         }
         (*context).pb = io.as_mut_ptr();
         (*context).flags |= ff::ffi::AVFMT_FLAG_CUSTOM_IO;
+        // A header that says all makes parsing each packet a waste.
+        if format == Format::Mp4 && !thorough {
+            (*context).flags |= ff::ffi::AVFMT_FLAG_NOPARSE | ff::ffi::AVFMT_FLAG_NOFILLIN;
+        }
         let mut raw = options.disown();
         let opened = ff::ffi::avformat_open_input(&mut context, c"".as_ptr(), demuxer, &mut raw);
         drop(ff::Dictionary::own(raw));
