@@ -4,5 +4,6 @@
 pub mod audio;
 pub mod fixtures;
 pub mod frames;
+pub mod harness;
 mod reader;
 pub mod slices;

@@ -13,7 +13,19 @@ mkdir -p demo/results
 step() {
     printf '\n\033[1m%s\033[0m\n' "$1"
     shift
-    [ $# -eq 0 ] || { echo "\$ excerpt $*" && "$excerpt" "$@"; }
+    [ $# -eq 0 ] && return
+    echo "\$ excerpt $*"
+    if [ -t 1 ]; then "$excerpt" "$@"; else "$excerpt" "$@" | changes; fi
+}
+
+# Without a terminal there are JSON lines, ten a second: shows those where the state or the phase is another.
+changes() {
+    awk '{
+        match($0, /"state":"[A-Z]*"(,"phase":"[A-Z]*")?/)
+        now = RLENGTH > 0 ? substr($0, RSTART, RLENGTH) : $0
+        if (now != last) { print; fflush() }
+        last = now
+    }'
 }
 
 # As the request in TVU's documentation has it, but for the name: 128 s from the first minute on, trailing commas and all.
@@ -57,7 +69,7 @@ contents() {
     for file in demo/results/*; do
         echo "$file"
         ffprobe -v error -show_entries format=duration,size:stream=codec_name,width,height,r_frame_rate,channels \
-            -of compact=print_section=0:nokey=0 "$file" | sed '/^$/d; s/^/    /'
+            -of compact=print_section=0 "$file" | awk 'NF && !seen[$0]++ { print "    " $0 }' # TS lists its streams twice
     done
 }
 

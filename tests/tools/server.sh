@@ -7,6 +7,7 @@ serve() {
     excerpt="${CARGO_TARGET_DIR:-target}/debug/excerpt"
     local said="$2/addresses" log="$2/server.log" deadline=$((SECONDS + 30))
     mkdir -p "$2"
+    : >"$said"
     "$excerpt" serve --services export --library "$1" --data "$2" --base-port 0 >"$said" 2>"$log" &
     server=$!
     trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true' EXIT

@@ -10,7 +10,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, output::Output};
 
 /// The export service of a server.
 pub(crate) type Service = ExportServiceClient<InterceptedService<Channel, ApiKey>>;
@@ -19,6 +19,8 @@ pub(crate) type Service = ExportServiceClient<InterceptedService<Channel, ApiKey
 const ANSWER: Duration = Duration::from_secs(30);
 /// A server that is silent for this long is gone, though its connection is still open.
 const SILENCE: Duration = Duration::from_secs(10);
+/// A server that restarts is back sooner than this.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Thumbnails may be larger than the 4 MiB that gRPC allows by default.
 const MESSAGE: usize = 64 << 20;
 
@@ -57,7 +59,7 @@ pub(crate) fn connect(url: &str, api_key: Option<&str>) -> Result<Service, Failu
     Ok(ExportServiceClient::with_interceptor(channel, ApiKey(key)).max_decoding_message_size(MESSAGE))
 }
 
-/// How long to keep trying to reach a server that went away: two minutes, at ever longer intervals.
+/// How long to keep trying to reach a server that went away, at ever longer intervals.
 pub(crate) struct Patience {
     next: Duration,
     left: Duration,
@@ -66,16 +68,24 @@ pub(crate) struct Patience {
 impl Patience {
     /// All of it.
     pub(crate) fn new() -> Self {
-        Self { next: Duration::from_millis(100), left: Duration::from_secs(120) }
+        Self { next: Duration::from_millis(100), left: PATIENCE }
     }
 
-    /// Waits a while after a call was broken off.
+    /// Waits a while after a call was broken off, and says so the first time.
     ///
     /// # Errors
-    /// The status itself, if trying again would not help or was tried for long enough.
-    pub(crate) async fn after(&mut self, broken: Status) -> Result<(), Status> {
-        if !is_passing(&broken) || self.left.is_zero() {
-            return Err(broken);
+    /// If trying again would not help, or was tried for long enough.
+    pub(crate) async fn after(&mut self, broken: Status, output: &Output) -> Result<(), Failure> {
+        if !is_passing(&broken) {
+            return Err(broken.into());
+        }
+        if self.left.is_zero() {
+            return Err(
+                Failure::from(broken).and("what the server has accepted goes on; the same command takes it up again")
+            );
+        }
+        if self.left == PATIENCE {
+            output.remark(&format!("the connection broke ({}); trying again", broken.message()));
         }
         tokio::time::sleep(self.next).await;
         self.left = self.left.saturating_sub(self.next);
@@ -113,13 +123,15 @@ fn is_passing(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::Lines;
 
     #[tokio::test(start_paused = true)]
     async fn only_what_can_pass_is_waited_for() {
         let mut patience = Patience::new();
-        assert!(patience.after(Status::not_found("export x")).await.is_err());
+        let output = Lines::default().output();
+        assert!(patience.after(Status::not_found("export x"), &output).await.is_err());
         let mut tries = 0;
-        while patience.after(Status::unavailable("draining")).await.is_ok() {
+        while patience.after(Status::unavailable("draining"), &output).await.is_ok() {
             tries += 1;
         }
         assert!((20..40).contains(&tries), "{tries} tries");

@@ -139,8 +139,7 @@ impl Part {
             if self.done > before {
                 patience = Patience::new();
             }
-            output.remark(&format!("the connection broke: {}", broken.message()));
-            patience.after(broken).await?;
+            patience.after(broken, output).await?;
         }
         self.file.sync_all().await.map_err(|error| unwritable(target, &error))
     }

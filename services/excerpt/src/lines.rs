@@ -168,11 +168,11 @@ impl From<&Export> for ExportLine {
             uid: export.spec.as_ref().map(|spec| spec.uid.clone()).unwrap_or_default(),
             state: state(status.state()).to_owned(),
             phase: phase(progress.phase()).map(str::to_owned),
-            fraction: progress.fraction,
+            fraction: rounded(progress.fraction),
             media_done_ms: progress.media_done.as_ref().map_or(0, millis),
             media_total_ms: progress.media_total.as_ref().map_or(0, millis),
             written_bytes: progress.written_bytes,
-            speed: progress.speed,
+            speed: rounded(progress.speed),
             remaining_ms: progress.remaining.as_ref().map(millis),
             queue_position: status.queue_position,
             attempts: status.attempts,
@@ -234,6 +234,11 @@ impl From<&ExportPlan> for PlanLine {
     }
 }
 
+/// To four decimals: the rest is noise.
+fn rounded(number: f64) -> f64 {
+    (number * 1e4).round() / 1e4
+}
+
 /// A state's name without its prefix.
 pub(crate) fn state(state: JobState) -> &'static str {
     state.as_str_name().trim_start_matches("JOB_STATE_")
@@ -252,7 +257,7 @@ mod tests {
 
     #[test]
     fn an_export_is_one_line_with_these_names() {
-        let progress = JobProgress { phase: JobPhase::Render.into(), fraction: 0.5, ..Default::default() };
+        let progress = JobProgress { phase: JobPhase::Render.into(), fraction: 0.500_01, ..Default::default() };
         let status =
             JobStatus { state: JobState::Running.into(), progress: Some(progress), revision: 7, ..Default::default() };
         let export = Export { id: "e1".into(), status: Some(status), ..Default::default() };

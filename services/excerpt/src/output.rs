@@ -61,11 +61,9 @@ impl Output {
         if self.json { Ok(()) } else { self.print(&sentence()) }
     }
 
-    /// Says on standard error what people should know and programs needn't.
+    /// Says something on standard error.
     pub(crate) fn remark(&self, text: &str) {
-        if !self.json {
-            self.bar.suspend(|| eprintln!("{}", printable(text)));
-        }
+        self.bar.suspend(|| eprintln!("{}", printable(text)));
     }
 
     /// Shows an export that changed.
@@ -79,10 +77,9 @@ impl Output {
         let status = export.status.clone().unwrap_or_default();
         let fraction = status.progress.as_ref().map_or(0.0, |progress| progress.fraction.clamp(0.0, 1.0));
         self.draw("{prefix:9} {bar:40} {percent:>3} %  {msg}", POSITIONS);
-        self.bar.set_position((fraction * POSITIONS as f64) as u64);
         self.bar.set_prefix(doing(&status));
         self.bar.set_message(prospects(&status));
-        self.bar.tick();
+        self.bar.set_position((fraction * POSITIONS as f64) as u64);
         Ok(())
     }
 

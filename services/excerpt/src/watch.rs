@@ -41,9 +41,7 @@ async fn follow(service: &mut Service, id: &str, output: &mut Output) -> Result<
         if revision > seen {
             patience = Patience::new();
         }
-        output.remark(&format!("the connection broke: {}", broken.message()));
-        let given_up = |status| Failure::from(status).and(format!("the export may still go on: excerpt watch {id}"));
-        patience.after(broken).await.map_err(given_up)?;
+        patience.after(broken, output).await?;
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     Attempt, AttemptError, Class, Error, Failure, Job, Objects, Queue, Runner, Settings, State, attempt::Stop,
-    progress::complete, store::Settlement,
+    lease::Settlement, progress::complete,
 };
 
 /// How soon a write is tried again that decides about an attempt.
@@ -71,10 +71,8 @@ async fn run(runner: Arc<dyn Runner>, attempt: &Attempt, grace: Duration) -> Res
 
 /// Renews the lease until the attempt has ended; this is also how it learns that it is to stop.
 async fn beat(queue: Queue, attempt: Attempt) {
-    let mut ticks = tokio::time::interval(queue.0.settings.heartbeat);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first one at once: a cancellation may have come between the claim and the moment it could be told.
     loop {
-        ticks.tick().await;
         let news = attempt.news();
         let progress = news.map(|(_, progress)| progress);
         match queue.0.store.beat(attempt.job().id, attempt.epoch(), progress, attempt.latest()).await {
@@ -91,6 +89,7 @@ async fn beat(queue: Queue, attempt: Attempt) {
             // The work goes on: whether it may publish is decided when it does.
             Err(error) => tracing::warn!(job = %attempt.job().id, "the lease can't be renewed: {error}"),
         }
+        tokio::time::sleep(queue.0.settings.heartbeat).await;
     }
 }
 
@@ -106,13 +105,11 @@ async fn publish(queue: &Queue, attempt: &Attempt, outcome: &Value) -> bool {
         }
     })
     .await;
-    match published {
-        Some(job) => drop(queue.0.hub.learn(job)),
-        None => {
-            end(queue, attempt, AttemptError::cancelled()).await;
-            return false;
-        }
-    }
+    let Some(job) = published else {
+        end(queue, attempt, AttemptError::cancelled()).await;
+        return false;
+    };
+    queue.0.hub.learn(job);
     true
 }
 
@@ -144,43 +141,37 @@ pub(crate) async fn announce(queue: &Queue, job: Job) {
 /// What follows an attempt without a result.
 fn settlement(settings: &Settings, attempt: &Attempt, error: AttemptError) -> Settlement {
     let job = attempt.job();
-    let drained =
-        attempt.why_stopped() == Some(Stop::Drained) && !matches!(error.class, Class::Input | Class::Deadline);
-    let crashes = job.crashes + u32::from(error.class == Class::Crash);
-    let mut failure = Failure { reason: error.reason.into_owned(), message: shortened(error.message) };
-    let mut state = if job.attempts >= job.max_attempts { State::Failed } else { State::Queued };
-    let mut pause = settings.backoff(job.attempts);
-    match error.class {
-        Class::Transient | Class::Cancelled => {}
-        Class::NoSpace => pause = settings.backoff(job.attempts + 5),
-        Class::Input | Class::Deadline => state = State::Failed,
-        Class::Crash if crashes >= settings.max_crashes => {
-            let message = format!("quarantined after {crashes} crashes: {}", failure.message);
-            failure = Failure { reason: "CRASHED".into(), message };
-            state = State::Failed;
-        }
-        Class::Crash => {}
-    }
-    let counted = Settlement {
-        state,
-        pause,
+    let ended = Settlement {
+        state: State::Queued,
+        pause: Duration::ZERO,
         attempts: 0,
-        crashes: (error.class == Class::Crash).into(),
+        crashes: 0,
         losses: 0,
-        failure: Some(failure),
+        failure: None,
         progress: Some(attempt.latest()),
     };
-    match drained {
+    let hopeless = matches!(error.class, Class::Input | Class::Deadline);
+    if attempt.why_stopped() == Some(Stop::Drained) && !hopeless {
         // Put back as if it had not been tried: the process ends, and that says nothing about the job.
-        true => Settlement {
-            state: State::Queued,
-            pause: Duration::ZERO,
-            attempts: -1,
-            crashes: 0,
-            failure: None,
-            ..counted
-        },
-        false => counted,
+        return Settlement { attempts: -1, ..ended };
+    }
+    let crashed = error.class == Class::Crash;
+    let crashes = job.crashes + u32::from(crashed);
+    let mut failure = Failure { reason: error.reason.into_owned(), message: shortened(error.message) };
+    let quarantined = crashed && crashes >= settings.max_crashes;
+    if quarantined {
+        let message = format!("quarantined after {crashes} crashes: {}", failure.message);
+        failure = Failure { reason: "CRASHED".into(), message };
+    }
+    let last = hopeless || quarantined || job.attempts >= job.max_attempts;
+    // A disk isn't emptied within a second.
+    let patience = if error.class == Class::NoSpace { 5 } else { 0 };
+    Settlement {
+        state: if last { State::Failed } else { State::Queued },
+        pause: settings.backoff(job.attempts.saturating_add(patience)),
+        crashes: crashed.into(),
+        failure: Some(failure),
+        ..ended
     }
 }
 

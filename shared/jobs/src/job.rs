@@ -197,6 +197,11 @@ impl NewJob {
     }
 }
 
+/// An id, only as it was written when it was given out: other spellings of the same number are not known.
+pub(crate) fn parse_id(id: &str) -> Option<Uuid> {
+    Uuid::try_parse(id).ok().filter(|uuid| uuid.to_string() == id)
+}
+
 const MAX_NAME: usize = 256;
 const MAX_REQUEST: usize = 1 << 20;
 

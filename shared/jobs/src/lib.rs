@@ -12,7 +12,8 @@
 //! drive.rs      one attempt, from claim to end
 //! attempt.rs    one attempt, as its runner sees it
 //! sweep.rs      rescue, expiry, objects left behind
-//! store.rs      statements, typed       sql.rs    their text: all SQL is there, and in migrations/
+//! store.rs      statements, typed; lease.rs those of attempts
+//! sql.rs        their text: all SQL is there, and in migrations/
 //! database.rs   SQLite: one writer, group commit, a few readers
 //! ```
 
@@ -24,6 +25,7 @@ mod error;
 mod hub;
 mod job;
 mod lanes;
+mod lease;
 mod page;
 mod progress;
 mod queue;

@@ -6,12 +6,14 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Clock, Error, Job, NewJob, Settings, State,
+    Clock, Error, Job, Lane, NewJob, Settings, State,
+    clock::time,
     database::Database,
     hub::Hub,
-    job::canonical,
+    job::{canonical, parse_id},
     lanes::{Lanes, Running},
     page::Tokens,
+    row::LoadRow,
     store::Store,
     watch,
 };
@@ -68,9 +70,9 @@ pub struct Load {
     /// The kind of job.
     pub kind: String,
     /// The lane.
-    pub lane: String,
-    /// `QUEUED` or `RUNNING`.
-    pub state: String,
+    pub lane: Lane,
+    /// Queued or running.
+    pub state: State,
     /// How many jobs.
     pub jobs: u64,
     /// How long ago the oldest of them was accepted.
@@ -193,8 +195,7 @@ impl Queue {
     /// # Errors
     /// `Error::Unavailable`; one that doesn't exist is no error.
     pub async fn find(&self, kind: &'static str, id: &str) -> Result<Option<Arc<Job>>, Error> {
-        // An id is only known as it was written when it was given out.
-        let Some(uuid) = Uuid::try_parse(id).ok().filter(|uuid| uuid.to_string() == id) else { return Ok(None) };
+        let Some(uuid) = parse_id(id) else { return Ok(None) };
         let job = self.0.store.get_any(uuid).await?.filter(|job| job.kind == kind);
         Ok(job.map(|job| self.0.hub.learn(job)))
     }
@@ -263,15 +264,16 @@ impl Queue {
     pub async fn load(&self) -> Result<Vec<Load>, Error> {
         let now = self.0.clock.wall();
         let rows = self.0.store.load().await?.into_iter();
-        Ok(rows
-            .map(|row| Load {
+        let known = |row: LoadRow| {
+            Some(Load {
+                lane: Lane::from_name(&row.lane)?,
+                state: State::from_name(&row.state)?,
                 kind: row.kind,
-                lane: row.lane,
-                state: row.state,
                 jobs: u64::try_from(row.jobs).unwrap_or_default(),
-                oldest: now.duration_since(crate::clock::time(row.oldest)).unwrap_or_default(),
+                oldest: now.duration_since(time(row.oldest)).unwrap_or_default(),
             })
-            .collect())
+        };
+        Ok(rows.filter_map(known).collect())
     }
 
     /// Reads a job again that a write has put back into the queue: only a read knows where it stands.

@@ -1,4 +1,5 @@
-//! Statements with typed arguments and results. Each method is one statement; what they mean together is not known here.
+//! Statements with typed arguments and results: those that services and sweeps need. Each method is one statement; what
+//! they mean together is not known here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +7,7 @@ use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use crate::{
-    Clock, Error, Failure, Job, Lane, NewJob, Progress, Settings, State,
+    Clock, Error, Job, NewJob, Progress, Settings,
     clock::nanos,
     database::{Database, Row},
     queue::Filter,
@@ -16,31 +17,16 @@ use crate::{
 };
 
 /// Rows that a sweep takes at once.
-const BATCH: i64 = 100;
+pub(crate) const BATCH: i64 = 100;
 
 /// Ids that a poll asks for at once; SQLite takes 32,766 arguments, PostgreSQL 65,535.
 const POLL_BATCH: usize = 500;
 
-/// How an attempt ended that has no result.
-#[derive(Debug)]
-pub(crate) struct Settlement {
-    /// Queued for another attempt, or failed.
-    pub(crate) state: State,
-    /// Before another attempt.
-    pub(crate) pause: Duration,
-    /// To be added to the counts.
-    pub(crate) attempts: i64,
-    pub(crate) crashes: i64,
-    pub(crate) losses: i64,
-    pub(crate) failure: Option<Failure>,
-    pub(crate) progress: Option<Progress>,
-}
-
 pub(crate) struct Store {
-    database: Database,
-    clock: Arc<dyn Clock>,
-    settings: Settings,
-    worker: String,
+    pub(crate) database: Database,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) worker: String,
 }
 
 impl Store {
@@ -132,108 +118,6 @@ impl Store {
         Ok(rows.into_iter().filter_map(position).collect())
     }
 
-    /// The job of `lane` that is next, now running. A job that can't be read is failed and passed over.
-    pub(crate) async fn claim(&self, lane: Lane, kinds: &[&'static str]) -> Result<Option<Job>, Error> {
-        loop {
-            let statement = Statement::new(sql::claim(kinds.len()))
-                .text(lane.name())
-                .int(self.steady())
-                .int(i64::from(self.settings.max_running_per_owner))
-                .int(self.lease_end())
-                .int(self.wall())
-                .text(&self.worker)
-                .text(json(&Progress::default()));
-            let statement = kinds.iter().fold(statement, |statement, kind| statement.text(*kind));
-            let rows = self.database.write(statement).await?;
-            let Some(row) = rows.first() else { return Ok(None) };
-            let row: JobRow = typed(row)?;
-            let (id, epoch) = (row.id.clone(), row.epoch);
-            match row.decode() {
-                Ok(job) => return Ok(Some(job)),
-                Err(error) => self.quarantine(&id, epoch, &error).await?,
-            }
-        }
-    }
-
-    /// Fails a running job that can't be read, so that it isn't tried for ever.
-    async fn quarantine(&self, id: &str, epoch: i64, error: &Error) -> Result<(), Error> {
-        tracing::error!(job = id, "{error}; it is failed");
-        let failure = Failure { reason: "CORRUPT".into(), message: error.to_string() };
-        let settlement = Settlement {
-            state: State::Failed,
-            pause: Duration::ZERO,
-            attempts: 0,
-            crashes: 0,
-            losses: 0,
-            failure: Some(failure),
-            progress: None,
-        };
-        self.database.write(self.settle_statement(id, epoch, settlement, i64::MAX)).await.map(drop)
-    }
-
-    /// `None`: the lease is lost.
-    pub(crate) async fn beat(
-        &self,
-        id: Uuid,
-        epoch: i64,
-        news: Option<Progress>,
-        last: Progress,
-    ) -> Result<Option<Job>, Error> {
-        let statement = Statement::new(sql::BEAT)
-            .text(id)
-            .int(epoch)
-            .int(self.lease_end())
-            .text(json(&news.unwrap_or(last)))
-            .int(i64::from(news.is_some()));
-        first(self.database.write(statement).await?)
-    }
-
-    /// `None`: refused.
-    pub(crate) async fn publish(
-        &self,
-        id: Uuid,
-        epoch: i64,
-        outcome: &serde_json::Value,
-        progress: Progress,
-    ) -> Result<Option<Job>, Error> {
-        let statement = Statement::new(sql::PUBLISH)
-            .text(id)
-            .int(epoch)
-            .text(outcome.to_string())
-            .text(json(&progress))
-            .int(self.wall())
-            .int(self.expiry());
-        first(self.database.write(statement).await?)
-    }
-
-    /// `None`: it is no longer this attempt's to end.
-    pub(crate) async fn settle(&self, id: Uuid, epoch: i64, settlement: Settlement) -> Result<Option<Job>, Error> {
-        first(self.database.write(self.settle_statement(&id.to_string(), epoch, settlement, i64::MAX)).await?)
-    }
-
-    /// As `settle`, for an attempt of a worker that gives no sign of life. `None`: it has, meanwhile.
-    pub(crate) async fn rescue(&self, id: Uuid, epoch: i64, settlement: Settlement) -> Result<Option<Job>, Error> {
-        first(self.database.write(self.settle_statement(&id.to_string(), epoch, settlement, self.steady())).await?)
-    }
-
-    fn settle_statement(&self, id: &str, epoch: i64, settlement: Settlement, lease_before: i64) -> Statement {
-        let (reason, message) = settlement.failure.map(|failure| (failure.reason, failure.message)).unzip();
-        Statement::new(sql::SETTLE)
-            .text(id)
-            .int(epoch)
-            .text(settlement.state.name())
-            .int(self.wall())
-            .int(self.expiry())
-            .int(later(self.steady(), settlement.pause))
-            .int(settlement.attempts)
-            .int(settlement.crashes)
-            .int(settlement.losses)
-            .optional_text(reason)
-            .optional_text(message)
-            .optional_text(settlement.progress.map(|progress| json(&progress)))
-            .int(lease_before)
-    }
-
     /// `None`: there is nothing to cancel.
     pub(crate) async fn cancel(&self, kind: &str, owner: &str, id: &str) -> Result<Option<Job>, Error> {
         let statement = Statement::new(sql::CANCEL).text(kind).text(owner).text(id).int(self.wall()).int(self.expiry());
@@ -250,27 +134,6 @@ impl Store {
         let rows = self.database.write(Statement::new(sql::EXPIRE).int(self.wall()).int(BATCH)).await?;
         let rows: Vec<JobRow> = all(&rows)?;
         Ok(rows.iter().filter_map(|row| Uuid::parse_str(&row.id).ok()).collect())
-    }
-
-    /// Running jobs whose lease has ended. One that can't be read is failed instead.
-    pub(crate) async fn lost(&self) -> Result<Vec<Job>, Error> {
-        let rows = self.database.read(Statement::new(sql::LOST).int(self.steady()).int(BATCH)).await?;
-        let mut jobs = Vec::with_capacity(rows.len());
-        for row in all::<JobRow>(&rows)? {
-            let (id, epoch) = (row.id.clone(), row.epoch);
-            match row.decode() {
-                Ok(job) => jobs.push(job),
-                Err(error) => self.quarantine(&id, epoch, &error).await?,
-            }
-        }
-        Ok(jobs)
-    }
-
-    /// Ends all leases: only for the one process that works on the database, before it claims.
-    pub(crate) async fn forfeit(&self) -> Result<(), Error> {
-        self.database.write(Statement::new(sql::FORFEIT)).await?;
-        let latest = later(self.steady(), self.settings.backoff_cap);
-        self.database.write(Statement::new(sql::SHORTEN_PAUSES).int(self.steady()).int(latest)).await.map(drop)
     }
 
     /// Jobs after `after` with something to sweep, in order of seq.
@@ -308,28 +171,28 @@ impl Store {
         self.database.is_closed()
     }
 
-    fn wall(&self) -> i64 {
+    pub(crate) fn wall(&self) -> i64 {
         nanos(self.clock.wall())
     }
 
-    fn steady(&self) -> i64 {
+    pub(crate) fn steady(&self) -> i64 {
         nanos(self.clock.steady())
     }
 
-    fn lease_end(&self) -> i64 {
+    pub(crate) fn lease_end(&self) -> i64 {
         later(self.steady(), self.settings.lease)
     }
 
-    fn expiry(&self) -> i64 {
+    pub(crate) fn expiry(&self) -> i64 {
         later(self.wall(), self.settings.retention)
     }
 }
 
-fn later(instant: i64, by: Duration) -> i64 {
+pub(crate) fn later(instant: i64, by: Duration) -> i64 {
     instant.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX))
 }
 
-fn json(progress: &Progress) -> String {
+pub(crate) fn json(progress: &Progress) -> String {
     serde_json::to_string(progress).expect("numbers and names are always JSON")
 }
 
@@ -337,15 +200,15 @@ fn unavailable(error: sqlx::Error) -> Error {
     Error::Unavailable(error.into())
 }
 
-fn typed<T: for<'r> FromRow<'r, Row>>(row: &Row) -> Result<T, Error> {
+pub(crate) fn typed<T: for<'r> FromRow<'r, Row>>(row: &Row) -> Result<T, Error> {
     T::from_row(row).map_err(unavailable)
 }
 
-fn all<T: for<'r> FromRow<'r, Row>>(rows: &[Row]) -> Result<Vec<T>, Error> {
+pub(crate) fn all<T: for<'r> FromRow<'r, Row>>(rows: &[Row]) -> Result<Vec<T>, Error> {
     rows.iter().map(typed).collect()
 }
 
-fn first(rows: Vec<Row>) -> Result<Option<Job>, Error> {
+pub(crate) fn first(rows: Vec<Row>) -> Result<Option<Job>, Error> {
     rows.first().map(|row| typed::<JobRow>(row)?.decode()).transpose()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::{
-    Error, Failure, Job, Objects, Queue, Settings, State, drive::announce, row::LitterRow, store::Settlement,
+    Error, Failure, Job, Objects, Queue, Settings, State, drive::announce, lease::Settlement, row::LitterRow,
     worker::Runners,
 };
 

@@ -8,11 +8,11 @@ use std::{
 
 use futures_util::{Stream, TryStreamExt, stream};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::{
     Error, Job, Queue, State,
     hub::{Known, Topic},
+    job::parse_id,
     queue::Parts,
 };
 
@@ -99,9 +99,7 @@ async fn subscribe(
     owner: &str,
     id: &str,
 ) -> Result<(Arc<Topic>, watch::Receiver<Known>), Error> {
-    // An id is only known as it was written when it was given out.
-    let uuid = Uuid::try_parse(id).ok().filter(|uuid| uuid.to_string() == id);
-    let topic = queue.0.hub.topic(uuid.ok_or_else(|| Error::not_found(kind, id))?);
+    let topic = queue.0.hub.topic(parse_id(id).ok_or_else(|| Error::not_found(kind, id))?);
     let changes = topic.subscribe();
     let theirs = match &*changes.borrow() {
         Known::Job(job) => Some(job.kind == kind && job.owner == owner),

@@ -176,7 +176,7 @@ async fn an_erased_job_is_gone_and_its_objects_and_row_follow() {
 #[tokio::test]
 async fn a_running_job_that_is_erased_is_stopped_first() {
     let place = Place::new();
-    let queue = place.open(settings()).await;
+    let queue = place.open(silent()).await;
     let id = submit(&queue, new_job()).await;
     let (runner, mut starts) = Scripted::new();
     let _workers = queue.run_workers(vec![runner.clone()]);

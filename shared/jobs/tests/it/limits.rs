@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jobs::{Error, Lane, NewJob, Settings};
+use jobs::{Error, Lane, NewJob, Settings, State};
 use serde_json::json;
 
 use crate::fixture::{KIND, OWNER, Place, Scripted, new_job, next, owned_by, settings, submit};
@@ -79,13 +79,13 @@ async fn the_load_tells_what_is_queued_and_running() {
     let _running = next(&mut starts).await;
     place.clock.advance(Duration::from_secs(7));
     let load = queue.load().await.unwrap();
-    let of = |lane: Lane, state: &str| {
-        let mut found = load.iter().filter(|load| load.lane == lane.name() && load.state == state);
+    let of = |lane: Lane, state: State| {
+        let mut found = load.iter().filter(|load| load.lane == lane && load.state == state);
         found.next().map(|load| (load.jobs, load.oldest))
     };
     let age = Duration::from_secs(7);
-    assert_eq!(of(Lane::Copy, "QUEUED"), Some((2, age)));
-    assert_eq!(of(Lane::Copy, "RUNNING"), Some((1, age)));
-    assert_eq!(of(Lane::Encode, "QUEUED"), Some((1, age)));
+    assert_eq!(of(Lane::Copy, State::Queued), Some((2, age)));
+    assert_eq!(of(Lane::Copy, State::Running), Some((1, age)));
+    assert_eq!(of(Lane::Encode, State::Queued), Some((1, age)));
     assert!(load.iter().all(|load| load.kind == KIND), "of {OWNER}: {load:?}");
 }

@@ -43,24 +43,43 @@ async fn a_thawed_worker_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_late_failure_of_an_old_attempt_does_not_touch_the_new_one() {
-    let place = Place::new();
-    let (old, new) = (place.open(frozen()).await, place.open(replicated()).await);
-    let id = submit(&old, new_job()).await;
-    let (frozen_runner, mut frozen_starts) = Scripted::stubborn();
-    let _frozen = old.run_workers(vec![frozen_runner.clone()]);
-    let asleep = next(&mut frozen_starts).await;
-    let (runner, mut starts) = Scripted::new();
-    let _workers = new.run_workers(vec![runner]);
-    outlive_lease(&place, &new, &id).await;
-    let second = next(&mut starts).await;
-    let job = second.attempt.job().id;
+async fn a_late_end_of_an_old_attempt_does_not_touch_the_new_one() {
+    let late_ends = [Ok(json!("stale")), Err(AttemptError::new(Class::Input, "SOURCE_UNUSABLE", "it looked bad"))];
+    for late_end in late_ends {
+        let place = Place::new();
+        let (old, new) = (place.open(frozen()).await, place.open(replicated()).await);
+        let id = submit(&old, new_job()).await;
+        let (frozen_runner, mut frozen_starts) = Scripted::stubborn();
+        let _frozen = old.run_workers(vec![frozen_runner.clone()]);
+        let asleep = next(&mut frozen_starts).await;
+        let (runner, mut starts) = Scripted::new();
+        let _workers = new.run_workers(vec![runner]);
+        outlive_lease(&place, &new, &id).await;
+        let second = next(&mut starts).await;
+        let job = second.attempt.job().id;
 
-    asleep.finish(Err(AttemptError::new(Class::Input, "SOURCE_UNUSABLE", "it looked bad")));
-    eventually("its objects to go", async || frozen_runner.has_discarded(job, Objects::OfAttempt(1))).await;
-    assert_eq!(get(&new, &id).await.state, State::Running);
-    second.succeed();
-    assert_eq!(ended(&new, &id).await.state, State::Succeeded);
+        asleep.finish(late_end);
+        eventually("its objects to go", async || frozen_runner.has_discarded(job, Objects::OfAttempt(1))).await;
+        assert_eq!(get(&new, &id).await.state, State::Running);
+        second.succeed();
+        assert_eq!(ended(&new, &id).await.outcome, Some(json!({ "epoch": 2 })));
+    }
+}
+
+/// The write that published was carried out, but its answer was lost: the next try must not take that for a refusal.
+#[tokio::test]
+async fn an_outcome_whose_answer_was_lost_is_kept() {
+    let place = Place::new();
+    let queue = place.open(silent()).await;
+    let id = submit(&queue, new_job()).await;
+    let (runner, mut starts) = Scripted::new();
+    let workers = queue.run_workers(vec![runner.clone()]);
+    let started = next(&mut starts).await;
+    place.sql("UPDATE jobs SET state = 'SUCCEEDED', outcome = '{\"epoch\":1}', revision = revision + 1").await;
+    started.succeed();
+    assert!(workers.drain(Duration::from_secs(20)).await);
+    assert_eq!(get(&queue, &id).await.outcome, Some(json!({ "epoch": 1 })));
+    assert!(runner.discarded.lock().unwrap().is_empty());
 }
 
 /// The lease was taken by someone whose clock runs ahead; the heartbeat finds out.

@@ -109,6 +109,22 @@ async fn what_is_not_yours_looks_like_what_is_not_there() {
     assert!(queue.get(KIND, "someone else", &id).await.is_ok());
 }
 
+#[tokio::test]
+async fn an_id_is_found_whoever_it_belongs_to_but_only_as_it_was_given_out() {
+    let place = Place::new();
+    let queue = place.open(settings()).await;
+    let id = submit(&queue, owned_by("someone else")).await;
+    let found = queue.find(KIND, &id).await.unwrap().expect("it exists");
+    assert_eq!((found.id.to_string(), found.owner.as_str()), (id.clone(), "someone else"));
+    for (kind, id) in
+        [("dvr_export", id.clone()), (KIND, id.to_uppercase()), (KIND, id.replace('-', "")), (KIND, "x".into())]
+    {
+        assert!(queue.find(kind, &id).await.unwrap().is_none(), "{kind} {id}");
+    }
+    queue.delete(KIND, "someone else", &id).await.unwrap();
+    assert!(queue.find(KIND, &id).await.unwrap().is_none(), "erased");
+}
+
 /// A gRPC deadline drops the handler wherever it is.
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_the_database_usable() {

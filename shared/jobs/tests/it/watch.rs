@@ -108,7 +108,8 @@ async fn a_watch_goes_on_from_a_revision() {
     started.succeed();
     let end = ended(&queue, &id).await;
     for after in [i64::MIN, 0, end.revision - 1, end.revision, i64::MAX] {
-        let seen: Vec<_> = queue.watch(KIND, OWNER, &id, after).try_collect().await.unwrap();
+        let all = queue.watch(KIND, OWNER, &id, after).try_collect::<Vec<_>>();
+        let seen = in_time("the end of the stream", all).await.unwrap();
         assert_eq!(seen, std::slice::from_ref(&end), "after {after}");
     }
 }

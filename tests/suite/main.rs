@@ -1,0 +1,13 @@
+//! What users do with the suite, and what happens to it: a file for each story. All of them drive the real `excerpt serve`
+//! from outside, and look into the files that come out with other programs than the suite's own.
+#![allow(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+mod accounts;
+mod crowd;
+mod durable;
+mod exact;
+mod grpc;
+mod hostile;
+mod reflection;
+mod samples;
+mod tvu;
