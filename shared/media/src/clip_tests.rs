@@ -255,6 +255,16 @@ fn an_encoded_clip_holds_exactly_the_frames() {
 }
 
 #[test]
+fn a_long_encode_has_several_gops_and_verifies() {
+    let fixture = Fixture::new(24, &[("plain.ts", Format::MpegTs, PLAIN)]);
+    for video in [VideoTarget::H264, VideoTarget::H265] {
+        let task = fixture.task("plain.ts", (2_000, 22_000), Cut::Exact, Container::Mov, video);
+        let (output, _) = fixture.clip("plain.ts", task);
+        assert_eq!(read_numbers(&output).0, frames_between((2_000, 22_000)), "{video:?}");
+    }
+}
+
+#[test]
 fn a_plan_says_what_the_clip_will_be() {
     let fixture = Fixture::new(10, &[("closed.mp4", Format::Mp4, CLOSED), ("plain.ts", Format::MpegTs, PLAIN)]);
     for name in ["closed.mp4", "plain.ts"] {

@@ -12,6 +12,8 @@ use crate::{
 
 /// MPEG time stamps have so many bits (ISO/IEC 13818-1 §2.4.3.7).
 const TS_WRAP: i64 = 1 << 33;
+/// How many packets behind a keyframe its leading pictures are looked for among: as many as a decoder can hold back.
+const MAX_LEADING: usize = 16;
 /// How many packets may come before the first keyframe of a segment that tells the time.
 const MAX_ANCHOR_PACKETS: usize = 20_000;
 
@@ -99,6 +101,8 @@ struct OpenPart {
     /// Whether it is a single file that can be searched.
     seekable: bool,
     has_moved: bool,
+    /// Whether it is made of fragments behind an init segment.
+    is_fragmented: bool,
     /// Wall time of the first byte, to tell how often the clock has wrapped.
     start: WallTime,
 }
@@ -183,6 +187,7 @@ impl SpanReader {
             ended: false,
             seekable,
             has_moved: false,
+            is_fragmented: part.init.is_some(),
             start,
         });
         Ok(())
@@ -252,7 +257,7 @@ impl SpanReader {
     pub(crate) fn next(&mut self) -> Result<Option<TrackPacket>, Error> {
         for part in &mut self.parts {
             if part.ahead.is_empty() && !part.ended {
-                part.fill(&self.tracks)?;
+                part.fill(&self.tracks, self.video)?;
             }
         }
         let due = |part: &&mut OpenPart| {
@@ -265,8 +270,39 @@ impl SpanReader {
 }
 
 impl OpenPart {
-    /// Reads one packet of a wanted track.
-    fn fill(&mut self, tracks: &[SourceTrack]) -> Result<(), Error> {
+    /// Reads until there is a packet of a wanted track, and of video keyframes in fragments those that tell its time.
+    fn fill(&mut self, tracks: &[SourceTrack], video: Option<usize>) -> Result<(), Error> {
+        self.read_packet(tracks)?;
+        let is_key = |next: &TrackPacket| Some(next.track) == video && next.packet.is_key();
+        if self.is_fragmented && self.ahead.back().is_some_and(is_key) {
+            let track = self.ahead.back().map_or(0, |next| next.track);
+            let mut following = 0;
+            while following < MAX_LEADING && !self.ended {
+                self.read_packet(tracks)?;
+                following += usize::from(self.ahead.back().is_some_and(|next| next.track == track));
+            }
+            self.repair_keyframe();
+        }
+        Ok(())
+    }
+
+    /// Gives a keyframe its own time where it has that of a picture which leads it: FFmpeg's DASH and HLS muxers write the
+    /// first sample of a fragment so where the GOP is open. The keyframe belongs where the leading pictures leave a hole.
+    fn repair_keyframe(&mut self) {
+        let Some(TrackPacket { track, packet }) = self.ahead.front() else { return };
+        let (track, time, length) = (*track, pts(packet), packet.duration());
+        let others = self.ahead.iter().skip(1).filter(|next| next.track == track);
+        let times: Vec<i64> = others.map(TrackPacket::pts).collect();
+        if length <= 0 || !times.contains(&time) {
+            return;
+        }
+        let hole = (1..).map(|frames| time + frames * length).find(|hole| !times.iter().any(|time| (time - hole).abs() < length / 2));
+        if let Some(next) = self.ahead.front_mut() {
+            next.packet.set_pts(hole);
+        }
+    }
+
+    fn read_packet(&mut self, tracks: &[SourceTrack]) -> Result<(), Error> {
         loop {
             let mut packet = empty_packet();
             if !self.demuxer.read(&mut packet)? {

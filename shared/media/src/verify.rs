@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Container, Error, Format,
-    ffmpeg::{Decoder, Demuxer, Packet, empty_packet},
+    ffmpeg::{Decoder, Demuxer, Frame, Packet, empty_packet},
     source::{dts, frame_nanos, pts},
     time::NANOS,
 };
@@ -167,29 +167,31 @@ fn count_packets(demuxer: &mut Demuxer, expected: &Expected) -> Result<(), Error
 fn check_edge(demuxer: &mut Demuxer, video: usize, from: Option<i64>) -> Result<(), Error> {
     let stream = demuxer.streams()[video].clone();
     let mut decoder = Decoder::open(&stream, 2)?;
-    let mut frames = 0;
-    let mut damaged = 0;
+    let mut tally = FrameTally::default();
     let mut packets = 0;
-    let mut started = None;
     let mut packet = empty_packet();
     while demuxer.read(&mut packet)? && packets < MAX_EDGE_FRAMES {
-        if packet.stream() != video || (started.is_none() && !packet.is_key()) {
+        if packet.stream() != video || (packets == 0 && !packet.is_key()) {
             continue;
         }
-        let start = *started.get_or_insert(pts(&packet));
+        if packets == 0 {
+            tally.start = pts(&packet);
+        }
         // The start is checked up to here; the end is read to the end.
-        let is_done = from.is_none() && stream.timebase.nanos(dts(&packet) - start) > EDGE && packet.is_key();
+        let is_done = from.is_none() && stream.timebase.nanos(dts(&packet) - tally.start) > EDGE && packet.is_key();
         if is_done {
             break;
         }
-        packets += 1;
-        decode(&mut decoder, Some(&packet), &mut frames, &mut damaged)?;
+        // Pictures that lead the first keyframe refer to what isn't decoded here.
+        packets += usize::from(pts(&packet) >= tally.start);
+        tally.decode(&mut decoder, Some(&packet))?;
     }
-    decode(&mut decoder, None, &mut frames, &mut damaged)?;
-    if frames != packets || damaged > 0 {
+    tally.decode(&mut decoder, None)?;
+    if tally.frames != packets || tally.damaged > 0 {
         let which = if from.is_none() { "start" } else { "end" };
         return Err(Error::Verification(format!(
-            "at the {which}, {packets} coded frames gave {frames} pictures, {damaged} of them damaged"
+            "at the {which}, {packets} coded frames gave {} pictures, {} of them damaged",
+            tally.frames, tally.damaged
         )));
     }
     Ok(())
@@ -199,32 +201,46 @@ fn check_edge(demuxer: &mut Demuxer, video: usize, from: Option<i64>) -> Result<
 fn check_first_frame(demuxer: &mut Demuxer, video: usize) -> Result<(), Error> {
     let stream = demuxer.streams()[video].clone();
     let mut decoder = Decoder::open(&stream, 1)?;
-    let (mut frames, mut damaged, mut packets) = (0, 0, 0);
+    let mut tally = FrameTally { start: i64::MIN, ..FrameTally::default() };
+    let mut packets = 0;
     let mut packet = empty_packet();
     // Frames that an edit list hides are decoded, but not handed out.
-    while frames == 0 && packets < MAX_EDGE_FRAMES && demuxer.read(&mut packet)? {
+    while tally.frames == 0 && packets < MAX_EDGE_FRAMES && demuxer.read(&mut packet)? {
         if packet.stream() == video {
             packets += 1;
-            decode(&mut decoder, Some(&packet), &mut frames, &mut damaged)?;
+            tally.decode(&mut decoder, Some(&packet))?;
         }
     }
-    if frames == 0 {
-        decode(&mut decoder, None, &mut frames, &mut damaged)?;
+    if tally.frames == 0 {
+        tally.decode(&mut decoder, None)?;
     }
-    if frames == 0 {
+    if tally.frames == 0 {
         return Err(Error::Verification("the first frame can't be decoded".into()));
     }
     Ok(())
 }
 
-fn decode(decoder: &mut Decoder, packet: Option<&Packet>, frames: &mut usize, damaged: &mut usize) -> Result<(), Error> {
-    let mut each = |frame: crate::ffmpeg::Frame| {
-        *frames += 1;
-        *damaged += usize::from(frame.is_damaged());
-        Ok(())
-    };
-    match packet {
-        Some(packet) => decoder.decode(packet, &mut each),
-        None => decoder.finish(&mut each),
+/// Counts frames from `start` on.
+#[derive(Default)]
+struct FrameTally {
+    start: i64,
+    frames: usize,
+    damaged: usize,
+}
+
+impl FrameTally {
+    /// Decodes `packet`, or, without one, what the decoder still holds.
+    fn decode(&mut self, decoder: &mut Decoder, packet: Option<&Packet>) -> Result<(), Error> {
+        let mut each = |frame: Frame| {
+            if frame.pts().is_some_and(|pts| pts >= self.start) {
+                self.frames += 1;
+                self.damaged += usize::from(frame.is_damaged());
+            }
+            Ok(())
+        };
+        match packet {
+            Some(packet) => decoder.decode(packet, &mut each),
+            None => decoder.finish(&mut each),
+        }
     }
 }

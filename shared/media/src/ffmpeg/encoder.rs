@@ -113,7 +113,9 @@ impl Encoder {
         video.set_time_base(Rational(settings.timebase.num(), settings.timebase.den()));
         video.set_frame_rate(settings.frame_rate.map(|(num, den)| Rational(num, den)));
         video.set_flags(
+            // Players seek to keyframes, and clips are cut again: nothing should refer back across one.
             ff::codec::Flags::GLOBAL_HEADER
+                | ff::codec::Flags::CLOSED_GOP
                 | if settings.interlaced {
                     ff::codec::Flags::INTERLACED_DCT | ff::codec::Flags::INTERLACED_ME
                 } else {
