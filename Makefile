@@ -18,6 +18,7 @@ run: setup ## Serve ./library, keeping jobs and files in ./data (built with opti
 	cargo run --locked --release --package excerpt -- serve
 
 test: setup ## Run every test
+	cargo build --locked --workspace
 	cargo test --locked --workspace
 
 check: setup breaking ## Check format, lints, protos and dependencies

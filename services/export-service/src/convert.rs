@@ -96,7 +96,8 @@ pub(crate) fn position(
     let start = start.and_then(|start| match wall_time(&start) {
         Some(start) => Some(start),
         None => {
-            violations.add(&format!("{prefix}start_time"), format!("{}.{:09} s is out of range", start.seconds, start.nanos));
+            violations
+                .add(&format!("{prefix}start_time"), format!("{}.{:09} s is out of range", start.seconds, start.nanos));
             None
         }
     });
@@ -127,7 +128,8 @@ pub(crate) fn clip_duration(
         None => violations.add(field, "it is missing"),
         Some(Some(nanos)) if nanos > 0 && nanos <= most => return nanos,
         Some(Some(nanos)) if nanos > most => {
-            violations.add(field, format!("{} s is longer than the {} s that a clip may have", nanos / NANOS, most / NANOS));
+            violations
+                .add(field, format!("{} s is longer than the {} s that a clip may have", nanos / NANOS, most / NANOS));
         }
         Some(_) => violations.add(field, "it must be more than 0"),
     }
@@ -153,9 +155,11 @@ pub(crate) fn file_name(
 
 /// A story with something in it.
 pub(crate) fn check_story(field: &str, story: Story, violations: &mut Violations) -> Option<Story> {
-    for (name, text, longest) in
-        [("id", &story.id, MAX_STORY_BYTES), ("name", &story.name, MAX_STORY_BYTES), ("slug_info", &story.slug_info, MAX_SLUG_BYTES)]
-    {
+    for (name, text, longest) in [
+        ("id", &story.id, MAX_STORY_BYTES),
+        ("name", &story.name, MAX_STORY_BYTES),
+        ("slug_info", &story.slug_info, MAX_SLUG_BYTES),
+    ] {
         if text.len() > longest {
             violations.add(&format!("{field}.{name}"), format!("{} bytes are more than {longest}", text.len()));
         } else if text.chars().any(char::is_control) && name != "slug_info" {
@@ -200,7 +204,8 @@ pub(crate) fn export(job: &Job, urls: &FileUrls, base: &BaseUrl) -> Result<proto
         sha256: outcome.report.sha256.clone(),
         media_type: media_type(spec.container).to_owned(),
     });
-    let result = outcome.map(|outcome| Plan { report: outcome.report, requested: outcome.requested, gaps: outcome.gaps });
+    let result =
+        outcome.map(|outcome| Plan { report: outcome.report, requested: outcome.requested, gaps: outcome.gaps });
     Ok(proto::Export {
         id: job.id.to_string(),
         spec: Some(wire_spec(spec)),
@@ -413,11 +418,27 @@ mod tests {
             start_time: Some(Timestamp { seconds: i64::MAX, nanos: 0 }),
         };
         let expected = [
-            "spec.uid", "spec.start_time", "spec.mark", "spec.duration", "spec.cut", "spec.container", "spec.video_codec",
-            "spec.file_name", "spec.story.id", "spec.story.slug_info",
+            "spec.uid",
+            "spec.start_time",
+            "spec.mark",
+            "spec.duration",
+            "spec.cut",
+            "spec.container",
+            "spec.video_codec",
+            "spec.file_name",
+            "spec.story.id",
+            "spec.story.slug_info",
         ];
         assert_eq!(fields(bad), expected);
-        for duration in [None, seconds(0, 0), seconds(-5, 0), seconds(86_401, 0), seconds(i64::MAX, 0), seconds(1, -1), seconds(0, 1_000_000_000)] {
+        for duration in [
+            None,
+            seconds(0, 0),
+            seconds(-5, 0),
+            seconds(86_401, 0),
+            seconds(i64::MAX, 0),
+            seconds(1, -1),
+            seconds(0, 1_000_000_000),
+        ] {
             assert_eq!(fields(proto::ExportSpec { duration, ..wire() }), ["spec.duration"], "{duration:?}");
         }
         assert_eq!(fields(proto::ExportSpec { cut: proto::Cut::EditList.into(), ..wire() }), ["spec.cut"]);

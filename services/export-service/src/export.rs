@@ -84,16 +84,26 @@ impl ExportSpec {
         // Many recordings are called `stream` or `index`: the folder tells them apart.
         let folder = position.uid.rsplit('/').nth(1).map(|folder| format!("{folder}_")).unwrap_or_default();
         let start = position.start.map_or(0, WallTime::nanos) / 1_000_000 + position.mark / 1_000_000;
-        let plain = |text: &str| text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).take(80).collect::<String>();
+        let plain = |text: &str| {
+            text.chars()
+                .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' })
+                .take(80)
+                .collect::<String>()
+        };
         format!("clip_{}{}_{start}.{}", plain(&folder), plain(stem), extension(container))
     }
 
     /// `name` with the extension of `container`, if it doesn't have it.
     pub(crate) fn complete_name(name: &str, container: Container) -> Result<String, String> {
         let extension = extension(container);
-        let has = name.rsplit_once('.').is_some_and(|(stem, ending)| !stem.is_empty() && ending.eq_ignore_ascii_case(extension));
+        let has = name
+            .rsplit_once('.')
+            .is_some_and(|(stem, ending)| !stem.is_empty() && ending.eq_ignore_ascii_case(extension));
         let full = if has { name.to_owned() } else { format!("{name}.{extension}") };
-        FileName::parse(name).and_then(|_| FileName::parse(&full)).map(|name| name.as_str().to_owned()).map_err(|e| e.to_string())
+        FileName::parse(name)
+            .and_then(|_| FileName::parse(&full))
+            .map(|name| name.as_str().to_owned())
+            .map_err(|e| e.to_string())
     }
 
     /// The lane that its job runs in.
@@ -126,7 +136,10 @@ impl Story {
 /// # Errors
 /// Says what is wrong with it.
 pub(crate) fn decode_slug(text: &str) -> Result<serde_json::Value, String> {
-    use base64::{Engine, engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig}, alphabet};
+    use base64::{
+        Engine, alphabet,
+        engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    };
     // Padding is often lost on the way; everything else is as RFC 4648 says.
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
@@ -176,7 +189,8 @@ mod tests {
     #[test]
     fn every_default_name_is_a_name() {
         for uid in ["a.mp4", "mp4/x/1/stream.mpd", "ü/ö ä.m3u8", "..", "con/nul.ts", &"x/".repeat(400)] {
-            let position = Position { uid: uid.into(), start: WallTime::from_millis(1_578_344_206_261), mark: 60 * NANOS };
+            let position =
+                Position { uid: uid.into(), start: WallTime::from_millis(1_578_344_206_261), mark: 60 * NANOS };
             let name = ExportSpec::default_name(&position, Container::Mov);
             assert!(FileName::parse(&name).is_ok(), "{name:?}");
         }

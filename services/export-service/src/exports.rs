@@ -87,7 +87,13 @@ impl Exports {
     }
 
     /// A still that can be downloaded: waits for it for up to `timeout`.
-    pub(crate) async fn still(&self, owner: &str, id: &str, spec: &StillSpec, timeout: Duration) -> Result<Arc<Job>, Error> {
+    pub(crate) async fn still(
+        &self,
+        owner: &str,
+        id: &str,
+        spec: &StillSpec,
+        timeout: Duration,
+    ) -> Result<Arc<Job>, Error> {
         let request = serde_json::to_value(spec).map_err(Error::internal)?;
         let mut job = self.submit_still(owner, id, spec, &request).await?;
         // One that failed before may do better now: the recording may have grown.
@@ -155,8 +161,8 @@ impl Exports {
     /// `Conflict` if it hasn't succeeded.
     pub(crate) async fn open_file(&self, owner: &str, id: &str) -> Result<(ExportOutcome, Reader), Error> {
         let job = self.get(owner, id).await?;
-        let outcome: ExportOutcome = outcome(&job)?
-            .ok_or_else(|| Error::Conflict(format!("export {id} has no file: it is {}", job.state)))?;
+        let outcome: ExportOutcome =
+            outcome(&job)?.ok_or_else(|| Error::Conflict(format!("export {id} has no file: it is {}", job.state)))?;
         let key = Key::parse(&outcome.key).map_err(Error::internal)?;
         let reader = self.suite.shared.storage.get(&key).await?;
         let reader = reader.ok_or_else(|| Error::NotFound { kind: "file of export", id: id.to_owned() })?;

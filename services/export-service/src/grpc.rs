@@ -79,8 +79,7 @@ impl ExportService for Grpc {
         let request = request.into_inner();
         let state = convert::state_filter(request.state)?;
         let size = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size };
-        let size = usize::try_from(size)
-            .map_err(|_| Error::invalid("page_size", format!("{size} is less than 0")))?;
+        let size = usize::try_from(size).map_err(|_| Error::invalid("page_size", format!("{size} is less than 0")))?;
         let page = self.exports.list(&caller.owner, state, size, &request.page_token).await?;
         let exports = page.jobs.iter().map(|job| convert::export(job, &self.exports.suite.shared.urls, &base));
         Ok(Response::new(proto::ListExportsResponse {
@@ -182,10 +181,12 @@ impl ExportService for Grpc {
             size_bytes: i64::try_from(size).unwrap_or(i64::MAX),
             sha256: outcome.report.sha256,
         };
-        let pieces = reader.stream(offset..size).map_err(Error::from)?.map_err(|error| Status::from(Error::from(error)));
+        let pieces =
+            reader.stream(offset..size).map_err(Error::from)?.map_err(|error| Status::from(Error::from(error)));
         let pieces = pieces.scan(request.offset, |offset, piece| {
             let message = piece.map(|data| {
-                let message = proto::DownloadFileResponse { offset: *offset, data: data.to_vec(), ..Default::default() };
+                let message =
+                    proto::DownloadFileResponse { offset: *offset, data: data.to_vec(), ..Default::default() };
                 *offset += message.data.len() as i64;
                 message
             });

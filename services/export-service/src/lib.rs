@@ -27,7 +27,10 @@ use std::sync::Arc;
 use protocol::export::v1::export_service_server::ExportServiceServer;
 use server::{MAX_MESSAGE_BYTES, Service, Suite};
 
-use crate::{exports::Exports, worker::{ExportRunner, StillRunner}};
+use crate::{
+    exports::Exports,
+    worker::{ExportRunner, StillRunner},
+};
 
 /// The service's place among the five: its port is the base port and this.
 pub const PLACE: u16 = 0;
@@ -37,8 +40,7 @@ pub fn service(suite: &Arc<Suite>) -> Service {
     let exports = Exports::new(suite.clone());
     let grpc = ExportServiceServer::new(grpc::Grpc::new(exports.clone()));
     let routes = tonic::service::Routes::new(grpc.max_decoding_message_size(MAX_MESSAGE_BYTES));
-    let mut service =
-        Service::new("export-service", "excerpt.export.v1.ExportService", protocol::DESCRIPTORS, routes);
+    let mut service = Service::new("export-service", "excerpt.export.v1.ExportService", protocol::DESCRIPTORS, routes);
     service.http = tvu::routes(exports.clone());
     service.files = Arc::new(files::ExportFiles::new(exports));
     service

@@ -118,7 +118,12 @@ async fn export(
         return Err(Refusal::of_failure(failure));
     }
     if job.state == JobState::Cancelled {
-        return Err(Refusal { code: 25, status: StatusCode::CONFLICT, message: "the export was cancelled".into(), retry_after: None });
+        return Err(Refusal {
+            code: 25,
+            status: StatusCode::CONFLICT,
+            message: "the export was cancelled".into(),
+            retry_after: None,
+        });
     }
     let image_path = image(&exports, &caller, &base, &identity, &still).await?;
     // The still took a moment: the export may have ended meanwhile.
@@ -149,9 +154,7 @@ fn answer(
         lack_length,
     };
     Ok(match outcome::<ExportOutcome>(job)? {
-        Some(outcome) => {
-            Answer { error_code: 5, error_message: "Work Finish", data: data(0, None, lack(&outcome)) }
-        }
+        Some(outcome) => Answer { error_code: 5, error_message: "Work Finish", data: data(0, None, lack(&outcome)) },
         None => Answer {
             error_code: 1,
             error_message: "Work is processing",
@@ -187,10 +190,12 @@ fn image_name(spec: &ExportSpec) -> String {
     let plain = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).take(80).collect()
     };
-    let folders: Vec<&str> = spec.position.uid.split('/').rev().skip(1).filter(|folder| folder.len() > 2).take(2).collect();
+    let folders: Vec<&str> =
+        spec.position.uid.split('/').rev().skip(1).filter(|folder| folder.len() > 2).take(2).collect();
     let place: Vec<String> = folders.into_iter().rev().map(plain).collect();
     let start = spec.position.start.map_or(0, |start| start.nanos() / 1_000_000) + spec.position.mark / 1_000_000;
-    let place = if place.is_empty() { "still".to_owned() } else { place.join("_").trim_start_matches(['-', '_']).to_owned() };
+    let place =
+        if place.is_empty() { "still".to_owned() } else { place.join("_").trim_start_matches(['-', '_']).to_owned() };
     format!("still_{place}_{start}_{}.jpg", spec.duration / 1_000_000)
 }
 
@@ -217,11 +222,7 @@ fn lack(outcome: &ExportOutcome) -> Option<i64> {
 }
 
 /// `POST /resource/v1/delete`: `{"file_name", "uid"}` erases an exported file.
-async fn delete(
-    State(exports): State<Exports>,
-    caller: Caller,
-    bytes: axum::body::Bytes,
-) -> Result<Response, Refusal> {
+async fn delete(State(exports): State<Exports>, caller: Caller, bytes: axum::body::Bytes) -> Result<Response, Refusal> {
     let fields = body::object(&bytes)?;
     let mut violations = Violations::default();
     let mut text = |name: &str| match fields.get(name) {

@@ -53,8 +53,7 @@ impl Runner for ExportRunner {
         let staged = self.suite.shared.storage.stage(&key).await.map_err(storage_failure)?;
         let (suite, control) = (self.suite.clone(), AttemptControl(attempt.clone()));
         let (staged, outcome) = tokio::task::spawn_blocking(move || {
-            let outcome =
-                suite.media.run(&Task::Clip(task), &suite.library, Some(staged.file()), &limits, &control);
+            let outcome = suite.media.run(&Task::Clip(task), &suite.library, Some(staged.file()), &limits, &control);
             (staged, outcome)
         })
         .await
@@ -98,9 +97,8 @@ impl Runner for StillRunner {
     async fn run(&self, attempt: &Attempt) -> Result<Value, AttemptError> {
         let spec: StillSpec = request(attempt)?;
         let position = spec.position.clone();
-        let task = blocking(&self.suite, move |suite| locate_still(suite, &position, None))
-            .await
-            .map_err(source_failure)?;
+        let task =
+            blocking(&self.suite, move |suite| locate_still(suite, &position, None)).await.map_err(source_failure)?;
         let (suite, control) = (self.suite.clone(), AttemptControl(attempt.clone()));
         let outcome = tokio::task::spawn_blocking(move || {
             suite.media.run(&Task::Thumbnail(task), &suite.library, None, &crate::source::quick(), &control)
@@ -183,8 +181,9 @@ async fn discard(suite: &Suite, kind: &str, job: Uuid, objects: Objects) -> Resu
 }
 
 fn request<T: DeserializeOwned>(attempt: &Attempt) -> Result<T, AttemptError> {
-    T::deserialize(&*attempt.job().request)
-        .map_err(|error| AttemptError::new(Class::Input, "INTERNAL", format!("the stored request can't be read: {error}")))
+    T::deserialize(&*attempt.job().request).map_err(|error| {
+        AttemptError::new(Class::Input, "INTERNAL", format!("the stored request can't be read: {error}"))
+    })
 }
 
 fn outcome_value<T: Serialize>(outcome: &T) -> Result<Value, AttemptError> {
@@ -217,11 +216,11 @@ fn storage_failure(error: storage::Error) -> AttemptError {
 fn media_failure(error: media::Error) -> AttemptError {
     use media::Error as E;
     let (class, reason) = match &error {
-        E::Unusable(_) => (Class::Input, "SOURCE_UNUSABLE"),
+        E::Unusable(_) | E::Damaged { .. } => (Class::Input, "SOURCE_UNUSABLE"),
         E::Unsupported(_) => (Class::Input, "UNSUPPORTED"),
         E::NoMedia(_) => (Class::Input, "NO_MEDIA"),
         E::Limit(_) => (Class::Deadline, "LIMIT"),
-        E::Verification(_) => (Class::Crash, "VERIFICATION"),
+        E::Verification(_) => (Class::Input, "VERIFICATION"),
         E::Io(_) => (Class::Transient, "IO"),
         E::NoSpace => (Class::NoSpace, "NO_SPACE"),
         E::Cancelled => return AttemptError::cancelled(),

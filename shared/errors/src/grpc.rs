@@ -11,6 +11,18 @@ use crate::Error;
 /// The domain of every ErrorInfo (google.rpc, AIP-193).
 const DOMAIN: &str = "excerpt";
 
+/// A status travels in headers, of which clients take 8 KiB or so; what it says may repeat what was sent.
+const MAX_MESSAGE: usize = 1_000;
+const MAX_FIELD: usize = 200;
+const MAX_VIOLATIONS: usize = 10;
+
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 impl Error {
     /// The gRPC code.
     pub fn code(&self) -> Code {
@@ -62,17 +74,20 @@ impl Error {
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         error.log();
+        let message = shortened(&error.to_string(), MAX_MESSAGE);
         let mut details = ErrorDetails::new();
         details.set_error_info(error.reason(), DOMAIN, [] as [(String, String); 0]);
         if let Error::Invalid(violations) = &error {
-            for violation in violations {
-                details.add_bad_request_violation(&violation.field, &violation.description);
+            for violation in violations.iter().take(MAX_VIOLATIONS) {
+                let (field, problem) =
+                    (shortened(&violation.field, MAX_FIELD), shortened(&violation.description, MAX_FIELD));
+                details.add_bad_request_violation(field, problem);
             }
         }
         if let Some(delay) = error.retry_after() {
             details.set_retry_info(Some(delay));
-            details.add_quota_failure_violation(error.reason(), error.to_string());
+            details.add_quota_failure_violation(error.reason(), &message);
         }
-        Status::with_error_details(error.code(), error.to_string(), details)
+        Status::with_error_details(error.code(), message, details)
     }
 }

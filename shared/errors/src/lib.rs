@@ -36,7 +36,7 @@ pub enum Error {
     #[error("valid credentials are required")]
     Unauthenticated,
     /// Something named in the request doesn't exist, or isn't the caller's: NOT_FOUND, HTTP 404.
-    #[error("{kind} {id:?} does not exist")]
+    #[error("{kind} {} does not exist", excerpt(.id))]
     NotFound {
         /// What was looked for: `export`, `recording`.
         kind: &'static str,
@@ -126,6 +126,15 @@ impl Error {
             Self::Exhausted { retry_after, .. } | Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
+    }
+}
+
+/// A name as it is repeated to whoever sent it: in quotes, and not longer than any real one.
+fn excerpt(name: &str) -> String {
+    const LONGEST: usize = 200;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &name[..end]),
+        None => format!("{name:?}"),
     }
 }
 

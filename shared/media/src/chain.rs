@@ -29,6 +29,9 @@ pub(crate) struct Chain {
     current: Option<Open>,
     /// The piece to open next.
     next: usize,
+    /// Whether each piece must be whole boxes (ISO/IEC 14496-12 §4.2): where one is cut short, a demuxer would take the
+    /// bytes of the next for its media.
+    boxed: bool,
 }
 
 struct Open {
@@ -40,13 +43,13 @@ struct Open {
 
 impl Chain {
     pub(crate) fn new(host: Arc<dyn Host>, pieces: Vec<Piece>) -> Self {
-        Self { host, pieces, current: None, next: 0 }
+        Self { host, pieces, current: None, next: 0, boxed: false }
     }
 
     /// The bytes of `part`: its init segment, then its segments.
     pub(crate) fn of_part(host: Arc<dyn Host>, part: &Part) -> Self {
         let pieces = part.init.into_iter().chain(part.segments.iter().map(|segment| segment.piece)).collect();
-        Self::new(host, pieces)
+        Self { boxed: part.init.is_some(), ..Self::new(host, pieces) }
     }
 
     fn open(&self, piece: Piece) -> io::Result<Open> {
@@ -55,15 +58,52 @@ impl Chain {
         let size = rustix::fs::fstat(&file)?.st_size.unsigned_abs();
         let end = piece.length.map_or(Some(size), |length| piece.offset.checked_add(length));
         match end {
-            Some(end) if piece.offset <= end && end <= size => {
+            Some(end) if piece.offset < end && end <= size => {
+                if self.boxed && !ends_with_a_box(&file, piece.offset, end)? {
+                    let problem = "it is damaged, or cut short: its last box is not whole".into();
+                    return Err(io::Error::other(Error::Damaged { source_index: piece.source, problem }));
+                }
                 Ok(Open { file, start: piece.offset, position: piece.offset, end })
             }
-            _ => Err(io::Error::other(Error::Unusable(format!(
-                "a source ends at byte {size}, before the end of the segment that the manifest places at byte {}",
-                piece.offset
-            )))),
+            _ => Err(io::Error::other(Error::Damaged {
+                source_index: piece.source,
+                problem: match size {
+                    0 => "it is empty".into(),
+                    _ => {
+                        format!("it ends at byte {size}, before the segment that begins at byte {} does", piece.offset)
+                    }
+                },
+            })),
         }
     }
+}
+
+/// Whether the bytes from `start` to `end` are boxes, the last of them whole.
+fn ends_with_a_box(file: &File, start: u64, end: u64) -> io::Result<bool> {
+    /// More boxes than any segment has; what claims more isn't worth reading.
+    const MAX_BOXES: usize = 10_000;
+    let mut position = start;
+    for _ in 0..MAX_BOXES {
+        if position == end {
+            return Ok(true);
+        }
+        let mut header = [0; 16];
+        let known = usize::try_from(end - position).unwrap_or(usize::MAX).min(header.len());
+        file.read_exact_at(&mut header[..known], position)?;
+        let word =
+            |at: usize| u64::from(u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+        let size = match word(0) {
+            // To the end of the file.
+            0 => return Ok(true),
+            1 => word(8) << 32 | word(12),
+            size => size,
+        };
+        match position.checked_add(size) {
+            Some(next) if size >= 8 && next <= end => position = next,
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
 }
 
 impl Bytes for Chain {

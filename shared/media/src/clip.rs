@@ -5,7 +5,9 @@ use std::{collections::VecDeque, fs::File, sync::Arc};
 use crate::{
     ClipReport, ClipTask, Container, Cut, Error, Phase, Progress, Span, TrackFate, TrackReport, VideoTarget,
     audio::{AudioCutter, Edges, Order},
-    cut::{Bounds, CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, SmartStyle, full_settings, open_at},
+    cut::{
+        Bounds, CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, SmartStyle, full_settings, open_at,
+    },
     ffmpeg::{Encoder, EncoderSettings, Muxer, MuxerOptions, OutputStream, Packet, VideoShape, audio_frame, extradata},
     host::Host,
     source::{Clock, SpanReader, TrackPacket, frame_nanos, pts},
@@ -15,6 +17,11 @@ use crate::{
 
 /// Manifests round: a span may begin so much before it is said to. Less than half a frame.
 pub(crate) const SPAN_SLACK: i64 = 4_000_000;
+/// So much of a recording may be missing before it counts as damaged: less is what cameras drop now and then, and is
+/// warned of.
+const MAX_HOLE: i64 = NANOS / 2;
+/// Fewer frames than this in a row aren't even worth a warning.
+const MIN_HOLE_FRAMES: i64 = 3;
 /// Sound may lag behind the pictures in a file by so much; what is read beyond that is of no more use.
 const MAX_LAG: i64 = 5 * NANOS;
 /// Assumed where a source doesn't state its frame rate.
@@ -142,6 +149,8 @@ struct Tally {
     hidden: i64,
     first: Option<WallTime>,
     last: Option<WallTime>,
+    /// Packets that the demuxer says are damaged.
+    damaged: u64,
 }
 
 impl<'a> Assembly<'a> {
@@ -193,7 +202,7 @@ impl<'a> Assembly<'a> {
                 Some(reader) => reader,
                 None => self.open_next(span)?,
             };
-            self.cut_span(reader, mark_in, mark_out)?;
+            self.cut_span(reader, span, mark_in, mark_out)?;
         }
         let (Some(first), Some(last)) = (self.tally.first, self.tally.last) else {
             return Err(Error::NoMedia(format!(
@@ -207,6 +216,9 @@ impl<'a> Assembly<'a> {
         self.host.report(self.progress(Phase::Finalize))?;
         let expected = self.expected();
         let progress = self.progress(Phase::Verify);
+        if self.tally.damaged > 0 {
+            self.warnings.push(format!("{} packets of the source are marked as damaged", self.tally.damaged));
+        }
         let Self { task, host, output, muxer, tally, tracks, warnings, .. } = self;
         muxer.finish()?;
         host.report(progress)?;
@@ -243,15 +255,21 @@ impl<'a> Assembly<'a> {
     fn cut_span(
         &mut self,
         mut reader: SpanReader,
+        span: &Span,
         mark_in: WallTime,
         mark_out: Option<WallTime>,
     ) -> Result<(), Error> {
         let opening = open_at(&mut reader, mark_in)?;
-        let Some(run) = SpanRun::new(self, &reader, mark_in, mark_out, &opening)? else { return Ok(()) };
+        let run = match SpanRun::new(self, &reader, mark_in, mark_out, &opening)? {
+            Some(run) => run,
+            None => return Coverage::none(span, mark_in, mark_out),
+        };
         let method = std::mem::replace(&mut self.method, Method::Copy);
         let result = self.run_span(&mut reader, run, opening, &method);
         self.method = method;
-        result
+        let coverage = Coverage { run: result?, span, mark_in, mark_out };
+        self.warnings.extend(coverage.check()?);
+        Ok(())
     }
 
     fn run_span(
@@ -260,7 +278,7 @@ impl<'a> Assembly<'a> {
         mut run: SpanRun,
         opening: Opening,
         method: &Method,
-    ) -> Result<(), Error> {
+    ) -> Result<SpanRun, Error> {
         // The cutter borrows the description of the track, and the reader goes on reading.
         let stream = run.video.map(|track| reader.stream(track).clone());
         let mut cutter: Option<Box<dyn Cutter + '_>> = match (&stream, method) {
@@ -313,7 +331,7 @@ impl<'a> Assembly<'a> {
             self.settle_audio(&mut run)?;
         }
         self.close_span(&run);
-        Ok(())
+        Ok(run)
     }
 
     fn write_video(&mut self, run: &mut SpanRun, out: &mut Vec<CutPacket>) -> Result<(), Error> {
@@ -324,6 +342,8 @@ impl<'a> Assembly<'a> {
             }
             let shown = pts(&packet);
             let end = shown + packet.duration();
+            run.shown.push((shown, end));
+            self.tally.damaged += u64::from(packet.is_corrupt());
             if shown >= run.zero {
                 self.tally.frames += 1;
                 self.tally.encoded_frames += u64::from(encoded);
@@ -437,6 +457,8 @@ struct SpanRun {
     /// The clock that `zero` and `end` are in: the video's, or the first track's.
     clock: Clock,
     clocks: Vec<Clock>,
+    /// From when to when each video frame written is shown, in ticks.
+    shown: Vec<(i64, i64)>,
     /// Added to the times of each track.
     shift: Vec<i64>,
     audio: Vec<Option<(Clock, AudioCutter)>>,
@@ -471,9 +493,8 @@ impl SpanRun {
         let start = clock.wall(zero);
         let audio_out = mark_out.unwrap_or(WallTime::from_nanos(i64::MAX));
         let audio = clocks.iter().enumerate().map(|(track, clock)| {
-            let frame = audio_frame(reader.parameters(track)).map_or(0, |nanos| {
-                Timebase::NANOS.rescale(nanos, clock.timebase, Rounding::Nearest)
-            });
+            let frame = audio_frame(reader.parameters(track))
+                .map_or(0, |nanos| Timebase::NANOS.rescale(nanos, clock.timebase, Rounding::Nearest));
             let bound = if mark_out.is_some() { clock.nearest(audio_out) } else { i64::MAX };
             let mut cutter = AudioCutter::new(edges, clock.nearest(start), bound, frame);
             if video.is_none() {
@@ -493,7 +514,8 @@ impl SpanRun {
         let frame = video.and_then(|video| frame_nanos(reader.stream(video).info.frame_rate)).unwrap_or(USUAL_FRAME);
         let frame_ticks = Timebase::NANOS.rescale(frame, clock.timebase, Rounding::Nearest).max(1);
         let bounds = Bounds { base, mark_out: bound };
-        Ok(Some(Self { video, bounds, zero, end: zero, frame_ticks, mark_out, clock, clocks, shift, audio }))
+        let shown = Vec::new();
+        Ok(Some(Self { video, bounds, zero, end: zero, frame_ticks, mark_out, clock, clocks, shown, shift, audio }))
     }
 
     /// Whether `packet` comes so late that no sound of the clip is to be expected behind it.
@@ -503,6 +525,60 @@ impl SpanRun {
 
     fn wants_audio(&self) -> bool {
         self.audio.iter().flatten().any(|(_, cutter)| !cutter.done)
+    }
+}
+
+/// What a span gave, held against what the manifest says that it covers: a damaged source ends or skips without an error.
+struct Coverage<'a> {
+    run: SpanRun,
+    span: &'a Span,
+    mark_in: WallTime,
+    mark_out: Option<WallTime>,
+}
+
+impl Coverage<'_> {
+    /// Nothing at all: fine where the range falls between two frames, damage where it doesn't.
+    fn none(span: &Span, mark_in: WallTime, mark_out: Option<WallTime>) -> Result<(), Error> {
+        let end = mark_out.unwrap_or(span.range.end);
+        if end.nanos_since(mark_in) > MAX_HOLE { Err(damaged(span, mark_in, end)) } else { Ok(()) }
+    }
+
+    /// Warnings about what is missing.
+    fn check(mut self) -> Result<Vec<String>, Error> {
+        if self.run.video.is_none() {
+            return Ok(Vec::new());
+        }
+        self.run.shown.sort_unstable();
+        let wall = |ticks| self.run.clock.wall(ticks);
+        // A file may begin with sound alone; segments are cut where the video begins.
+        let begins_late = self.span.parts.iter().all(|part| part.segments.len() > 1);
+        let mut reached = if begins_late { self.mark_in } else { wall(self.run.zero).max(self.mark_in) };
+        let mut warnings = Vec::new();
+        let shown = self.run.shown.iter().map(|(start, end)| (wall(*start), wall(*end)));
+        let end = self.mark_out.unwrap_or(self.span.range.end);
+        for (start, next) in shown.chain([(end, end)]) {
+            let hole = start.nanos_since(reached);
+            if hole > MAX_HOLE {
+                return Err(damaged(self.span, reached, start));
+            }
+            if hole > MIN_HOLE_FRAMES * self.run.clock.timebase.nanos(self.run.frame_ticks) && start < end {
+                warnings.push(format!("no frames between {reached} and {start}"));
+            }
+            reached = reached.max(next);
+        }
+        Ok(warnings)
+    }
+}
+
+/// Names the segment in which media is missing.
+fn damaged(span: &Span, from: WallTime, to: WallTime) -> Error {
+    let problem = format!("it is damaged, or cut short: it holds no video between {from} and {to}");
+    let segments = span.parts.first().map_or(&[][..], |part| &part.segments);
+    // The frame before the hole may still belong to the segment before.
+    let middle = from.saturating_add_nanos(to.nanos_since(from) / 2);
+    match segments.iter().rev().find(|segment| segment.range.start <= middle).or(segments.first()) {
+        Some(segment) => Error::Damaged { source_index: segment.piece.source, problem },
+        None => Error::Unusable(problem),
     }
 }
 

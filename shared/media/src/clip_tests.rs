@@ -12,8 +12,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Anchor, ClipReport, ClipTask, Container, Cut, Error, Format, Input, Outcome, Part, Piece, Progress, Segment, Span, Task,
-    VideoTarget,
+    Anchor, ClipReport, ClipTask, Container, Cut, Error, Format, Input, Outcome, Part, Piece, Progress, Segment, Span,
+    Task, VideoTarget,
     host::Host,
     time::{NANOS, TimeRange, WallTime},
     verbs,
@@ -99,10 +99,7 @@ fn read_times(path: &Path, stream: &str) -> Vec<f64> {
         .arg(path)
         .output()
         .expect("ffprobe runs");
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| line.trim_end_matches(',').parse().ok())
-        .collect()
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect()
 }
 
 fn one_file(seconds: i64, format: Format) -> Input {

@@ -8,6 +8,14 @@ pub enum Error {
     /// The source is damaged, or not what it is said to be. Retrying will not help.
     #[error("{0}")]
     Unusable(String),
+    /// A source, known to the child by number only, is damaged. The parent turns it into `Unusable`, with its name.
+    #[error("source {source_index}: {problem}")]
+    Damaged {
+        /// Index into `Input::sources`.
+        source_index: u32,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The source is fine, but this can't be done with it. Retrying will not help.
     #[error("{0}")]
     Unsupported(String),
@@ -41,6 +49,7 @@ impl From<Error> for errors::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Unusable(what) | Error::Unsupported(what) | Error::Limit(what) => Self::UnusableSource(what),
+            Error::Damaged { .. } => Self::UnusableSource(error.to_string()),
             Error::NoMedia(what) => Self::OutOfRange(what),
             Error::Io(_) => Self::Unavailable { dependency: "the recording", source: error.into() },
             Error::NoSpace => {

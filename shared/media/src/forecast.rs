@@ -103,13 +103,7 @@ fn plan_sound(task: &ClipTask, host: &Arc<dyn Host>, reader: &SpanReader, span: 
 }
 
 /// How many frames lie before the first that copying can begin with.
-fn head_frames(
-    reader: &mut SpanReader,
-    video: usize,
-    opening: &Opening,
-    base: i64,
-    bound: i64,
-) -> Result<i64, Error> {
+fn head_frames(reader: &mut SpanReader, video: usize, opening: &Opening, base: i64, bound: i64) -> Result<i64, Error> {
     let framing = Framing::of(crate::ffmpeg::extradata(reader.parameters(video)));
     let begins = |packet: &Packet, is_first: bool| {
         let data = packet.data().unwrap_or_default();
@@ -173,7 +167,8 @@ fn estimate(host: &Arc<dyn Host>, span: &Span, length: i64) -> Result<u64, Error
                 Some(length) => length,
                 None => {
                     let file = host.open(segment.piece.source)?;
-                    let size = rustix::fs::fstat(&file).map_err(|error| Error::Io(error.to_string()))?.st_size.unsigned_abs();
+                    let size =
+                        rustix::fs::fstat(&file).map_err(|error| Error::Io(error.to_string()))?.st_size.unsigned_abs();
                     size.saturating_sub(segment.piece.offset)
                 }
             };

@@ -111,7 +111,13 @@ impl ParameterSets {
 
     /// The lowest id that no set of the stream has, sequence or picture; x264 gives both of its own the same.
     pub(crate) fn free_id(&self) -> Option<u32> {
-        let used: Vec<u32> = self.sps.iter().map(|unit| id_after(unit, 4)).chain(self.pps.iter().map(|unit| id_after(unit, 1))).flatten().collect();
+        let used: Vec<u32> = self
+            .sps
+            .iter()
+            .map(|unit| id_after(unit, 4))
+            .chain(self.pps.iter().map(|unit| id_after(unit, 1)))
+            .flatten()
+            .collect();
         (0..32).find(|id| !used.contains(id))
     }
 
@@ -150,7 +156,10 @@ pub(crate) fn to_annex_b(from: Framing, data: &[u8], is_key: bool, sets: &Parame
     if is_key && !units.iter().any(|unit| unit_kind(unit) == kind::SPS) {
         sets.append(Framing::AnnexB, &mut out);
     }
-    units.iter().filter(|unit| unit_kind(unit) != kind::DELIMITER).for_each(|unit| Framing::AnnexB.append(unit, &mut out));
+    units
+        .iter()
+        .filter(|unit| unit_kind(unit) != kind::DELIMITER)
+        .for_each(|unit| Framing::AnnexB.append(unit, &mut out));
     out
 }
 
@@ -252,7 +261,9 @@ fn avcc_lists(extradata: &[u8]) -> (Vec<&[u8]>, usize) {
         for _ in 0..count {
             let Some(length) = extradata.get(position..position + 2) else { return (units, extradata.len()) };
             let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-            let Some(unit) = extradata.get(position + 2..position + 2 + length) else { return (units, extradata.len()) };
+            let Some(unit) = extradata.get(position + 2..position + 2 + length) else {
+                return (units, extradata.len());
+            };
             units.push(unit);
             position += 2 + length;
         }

@@ -80,9 +80,12 @@ impl Pool {
     /// the system has no resources left.
     pub fn new(config: PoolConfig) -> Result<Self, Error> {
         if worker::is_requested() {
-            return Err(Error::Internal("a worker has no workers: main must begin with run_worker_if_requested".into()));
+            return Err(Error::Internal(
+                "a worker has no workers: main must begin with run_worker_if_requested".into(),
+            ));
         }
-        let spares = Spares::new(config).map_err(|error| Error::Internal(format!("no media process starts: {error}")))?;
+        let spares =
+            Spares::new(config).map_err(|error| Error::Internal(format!("no media process starts: {error}")))?;
         Ok(Self { spares })
     }
 
@@ -109,7 +112,7 @@ impl Pool {
             let child = self.spares.take().map_err(|error| Error::Io(format!("no media process starts: {error}")))?;
             match Session::new(child, task, sources, limits, control).run(output) {
                 Ok(outcome) => return Ok(outcome),
-                Err(Failure::Task(error)) => return Err(error),
+                Err(Failure::Task(error)) => return Err(named(error, task)),
                 Err(Failure::Lost { begun: false, why }) if replacements < MAX_REPLACEMENTS => {
                     replacements += 1;
                     tracing::warn!(why, "a media process was dead before it began; another takes its task");
@@ -117,5 +120,16 @@ impl Pool {
                 Err(Failure::Lost { why, .. }) => return Err(Error::Crashed(why)),
             }
         }
+    }
+}
+
+/// An error about a source by the name that its caller gave it.
+fn named(error: Error, task: &Task) -> Error {
+    match error {
+        Error::Damaged { source_index, problem } => match task.input().sources.get(source_index as usize) {
+            Some(name) => Error::Unusable(format!("{name}: {problem}")),
+            None => Error::Unusable(problem),
+        },
+        other => other,
     }
 }

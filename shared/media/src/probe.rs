@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Error, Format, Input, Probe, TrackKind, chain::Chain, ffmpeg::Demuxer, host::Host, source::first_keyframe};
+use crate::{
+    Error, Format, Input, Probe, TrackKind, chain::Chain, ffmpeg::Demuxer, host::Host, source::first_keyframe,
+};
 
 /// Opens the first part of `input` and says what is in it.
 ///

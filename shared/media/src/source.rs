@@ -296,7 +296,9 @@ impl OpenPart {
         if length <= 0 || !times.contains(&time) {
             return;
         }
-        let hole = (1..).map(|frames| time + frames * length).find(|hole| !times.iter().any(|time| (time - hole).abs() < length / 2));
+        let hole = (1..)
+            .map(|frames| time + frames * length)
+            .find(|hole| !times.iter().any(|time| (time - hole).abs() < length / 2));
         if let Some(next) = self.ahead.front_mut() {
             next.packet.set_pts(hole);
         }
@@ -349,7 +351,8 @@ fn resolve_anchor(host: &Arc<dyn Host>, part: &Part) -> Result<Clock, Error> {
     match &part.anchor {
         Anchor::Ticks { ticks, timescale, wall } => {
             let timebase = i32::try_from(*timescale).ok().and_then(|timescale| Timebase::new(1, timescale));
-            let timebase = timebase.ok_or_else(|| Error::Unusable(format!("the timescale {timescale} is out of range")))?;
+            let timebase =
+                timebase.ok_or_else(|| Error::Unusable(format!("the timescale {timescale} is out of range")))?;
             Ok(Clock { anchor: *ticks, wall: *wall, timebase })
         }
         Anchor::FirstKeyframe { piece, wall } => {

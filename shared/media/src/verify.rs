@@ -133,7 +133,8 @@ fn compare_index(demuxer: &Demuxer, expected: &Expected) -> Result<(), Error> {
             let length = stream.timebase.nanos(stream.duration.unwrap_or(0));
             let frame = frame_nanos(stream.info.frame_rate).unwrap_or(NANOS / 25);
             // The track's length covers hidden frames too in some forms of the index, and not in others.
-            let difference = (length - expected.duration).abs().min((length - expected.duration - expected.hidden).abs());
+            let difference =
+                (length - expected.duration).abs().min((length - expected.duration - expected.hidden).abs());
             if difference > MAX_REORDERED * frame {
                 return Err(Error::Verification(format!(
                     "the video plays for {length} ns instead of {} ns",

@@ -36,7 +36,7 @@ pub(crate) enum ToChild<'a> {
     /// What to do; sent once. The output comes with it, if there is one.
     Task(Order<'a>),
     /// Answers `Open`: the source comes with it, or why it couldn't be opened.
-    Source(Result<(), String>),
+    Source(Result<(), Error>),
     /// The caller wants the work to stop.
     Cancel,
 }

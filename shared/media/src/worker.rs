@@ -193,7 +193,7 @@ impl Host for Desk {
         line.send(&FromChild::Open { source })?;
         match receive(&mut line.channel)? {
             (ToChild::Source(Ok(())), Some(file)) => Ok(file),
-            (ToChild::Source(Err(why)), _) => Err(Error::Io(why)),
+            (ToChild::Source(Err(why)), _) => Err(why),
             (ToChild::Cancel, _) => {
                 line.cancelled = true;
                 Err(Error::Cancelled)

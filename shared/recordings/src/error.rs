@@ -94,6 +94,7 @@ impl From<Error> for errors::Error {
             Error::OutOfRange { .. } | Error::InGap { .. } => Self::OutOfRange(error.to_string()),
             Error::Probe { ref source, .. } => match source {
                 media::Error::Unusable(_)
+                | media::Error::Damaged { .. }
                 | media::Error::Unsupported(_)
                 | media::Error::NoMedia(_)
                 | media::Error::Limit(_) => Self::UnusableSource(error.to_string()),

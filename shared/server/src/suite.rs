@@ -31,7 +31,8 @@ impl Suite {
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
         let library = open_library(config.library.as_str())?;
         let shared = Shared::open(config).await?;
-        let queue = Queue::open(shared.config.database.expose(), settings(&shared.config), Arc::new(SystemClock::default()));
+        let queue =
+            Queue::open(shared.config.database.expose(), settings(&shared.config), Arc::new(SystemClock::default()));
         let queue = queue.await.map_err(|error| Error::Database(error.to_string()))?;
         let media = Pool::new(PoolConfig::default()).map_err(|error| Error::Media(error.to_string()))?;
         Ok(Arc::new(Self { shared, queue, media, library }))
@@ -56,9 +57,8 @@ fn open_library(location: &str) -> Result<Library, Error> {
     if location.starts_with("s3://") {
         return Err(unusable("this build reads recordings from a local folder: name one with --library".to_owned()));
     }
-    Library::open(Path::new(location)).map_err(|error| {
-        unusable(format!("{error}; make the folder, or name another with --library"))
-    })
+    Library::open(Path::new(location))
+        .map_err(|error| unusable(format!("{error}; make the folder, or name another with --library")))
 }
 
 fn settings(config: &Config) -> Settings {

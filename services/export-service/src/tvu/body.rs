@@ -309,7 +309,9 @@ mod tests {
     #[test]
     fn everything_wrong_is_told_by_name() {
         let fields = |body: &str| match parse(body.as_bytes(), DAY) {
-            Err(Error::Invalid(violations)) => violations.into_iter().map(|violation| violation.field).collect::<Vec<_>>(),
+            Err(Error::Invalid(violations)) => {
+                violations.into_iter().map(|violation| violation.field).collect::<Vec<_>>()
+            }
             other => panic!("{other:?}"),
         };
         assert_eq!(fields("{}"), ["uid", "start_position", "mark_pos", "duration"]);
@@ -318,7 +320,14 @@ mod tests {
         let bad = r#"{"uid": 1, "start_position": "x", "mark_pos": "1", "duration": -5, "media_type": "avi", "export_type": 3,
             "fetch_media": "yes", "file_name": "../x", "story": {"slug_info": "!"}}"#;
         let expected = [
-            "uid", "start_position", "mark_pos", "duration", "media_type", "export_type", "fetch_media", "file_name",
+            "uid",
+            "start_position",
+            "mark_pos",
+            "duration",
+            "media_type",
+            "export_type",
+            "fetch_media",
+            "file_name",
             "story.slug_info",
         ];
         assert_eq!(fields(bad), expected);

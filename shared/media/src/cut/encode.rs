@@ -16,7 +16,11 @@ pub(crate) fn full_settings(target: VideoTarget, stream: &Stream) -> EncoderSett
     let (encoder, options) = match target {
         VideoTarget::H265 => (
             "libx265",
-            vec![("preset", "veryfast".into()), ("crf", "23".into()), ("x265-params", "log-level=none:open-gop=0".into())],
+            vec![
+                ("preset", "veryfast".into()),
+                ("crf", "23".into()),
+                ("x265-params", "log-level=none:open-gop=0".into()),
+            ],
         ),
         _ => ("libx264", vec![("preset", "veryfast".into()), ("crf", "20".into())]),
     };

@@ -45,8 +45,7 @@ impl Decoder {
         unsafe {
             let raw = context.as_mut_ptr();
             (*raw).max_pixels = MAX_PIXELS;
-            (*raw).pkt_timebase =
-                ff::ffi::AVRational { num: stream.timebase.num(), den: stream.timebase.den() };
+            (*raw).pkt_timebase = ff::ffi::AVRational { num: stream.timebase.num(), den: stream.timebase.den() };
         }
         let codec = ff::decoder::find(stream.parameters.id())
             .ok_or_else(|| Error::Unsupported(format!("this build of FFmpeg can't decode {name}")))?;

@@ -4,10 +4,7 @@ use ff::{Rational, codec::Parameters};
 use ffmpeg_next as ff;
 
 use super::{Frame, Packet, decoder::empty_frame};
-use crate::{
-    Error,
-    time::Timebase,
-};
+use crate::{Error, time::Timebase};
 
 /// Pixel formats that x264 and x265 take as they are.
 const DIRECT: [ff::format::Pixel; 9] = [
@@ -208,7 +205,9 @@ impl Encoder {
         }
         let scaler = match &mut self.scaler {
             Some(scaler) => scaler,
-            None => self.scaler.insert(super::picture::scaler(format, self.shape.format, (width, height), (width, height))?),
+            None => {
+                self.scaler.insert(super::picture::scaler(format, self.shape.format, (width, height), (width, height))?)
+            }
         };
         let mut converted = empty_frame();
         super::picture::scale(scaler, &frame.0, &mut converted)?;

@@ -17,8 +17,8 @@ pub(crate) use decoder::{Decoder, Frame};
 pub(crate) use demuxer::{Demuxer, Stream};
 pub(crate) use encoder::{Encoder, EncoderSettings, VideoShape};
 pub(crate) use ff::Packet;
-pub(crate) use muxer::{Muxer, MuxerOptions, OutputStream};
 pub(crate) use ff::codec::Parameters;
+pub(crate) use muxer::{Muxer, MuxerOptions, OutputStream};
 pub(crate) use packet::{audio_frame, empty_packet, extradata, new_packet, share};
 pub(crate) use picture::jpeg;
 
@@ -43,8 +43,12 @@ fn source_error(doing: &str, error: ff::Error) -> Error {
         ff::Error::Other { errno } if errno == ff::error::ENOMEM => {
             Error::Limit(format!("{doing}: the source needs more memory than a job may use"))
         }
-        ff::Error::Other { errno } if errno == ff::error::EIO => Error::Io(format!("{doing}: a source could not be read")),
-        ff::Error::InvalidData => Error::Unusable(format!("{doing}: the data is damaged, or not in the expected format")),
+        ff::Error::Other { errno } if errno == ff::error::EIO => {
+            Error::Io(format!("{doing}: a source could not be read"))
+        }
+        ff::Error::InvalidData => {
+            Error::Unusable(format!("{doing}: the data is damaged, or not in the expected format"))
+        }
         other => Error::Unusable(format!("{doing}: {other}")),
     }
 }
@@ -53,7 +57,9 @@ fn source_error(doing: &str, error: ff::Error) -> Error {
 fn output_error(doing: &str, error: ff::Error) -> Error {
     match error {
         ff::Error::Other { errno } if errno == ff::error::ENOSPC || errno == ff::error::EFBIG => Error::NoSpace,
-        ff::Error::Other { errno } if errno == ff::error::EIO => Error::Io(format!("{doing}: the output could not be written")),
+        ff::Error::Other { errno } if errno == ff::error::EIO => {
+            Error::Io(format!("{doing}: the output could not be written"))
+        }
         ff::Error::Other { errno } if errno == ff::error::ENOMEM => Error::Limit(format!("{doing}: out of memory")),
         other => Error::Internal(format!("{doing}: {other}")),
     }

@@ -92,7 +92,8 @@ impl Muxer {
             Container::Ts => unsafe { (*output.as_mut_ptr()).max_delay = TS_MAX_DELAY },
             Container::Mov | Container::Mp4 => {
                 header.set("moov_size", &options.index_bytes.to_string());
-                let timescale = streams.iter().map(|stream| stream.timebase.den()).find(|den| (1000..=1_000_000).contains(den));
+                let timescale =
+                    streams.iter().map(|stream| stream.timebase.den()).find(|den| (1000..=1_000_000).contains(den));
                 header.set("movie_timescale", &timescale.unwrap_or(90_000).to_string());
             }
         }

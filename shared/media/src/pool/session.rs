@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     collections::HashSet,
     fs::File,
+    io,
     os::unix::process::ExitStatusExt,
     process::ExitStatus,
     sync::LazyLock,
@@ -11,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{event::PollFlags, process::Signal};
+use rustix::{event::PollFlags, io::Errno, process::Signal};
 
 use super::{
     Control, Limits, Sources,
@@ -196,7 +197,7 @@ impl<'a> Session<'a> {
         }
         let (answer, file) = match self.sources.open(name) {
             Ok(file) => (Ok(()), Some(file)),
-            Err(error) => (Err(format!("{name}: {error}").chars().take(MAX_REASON_CHARS).collect()), None),
+            Err(error) => (Err(unopened(name, &error)), None),
         };
         self.child.channel.queue(&ToChild::Source(answer), file)?;
         // Only the first time: else a child that goes in circles would seem to get somewhere.
@@ -319,4 +320,14 @@ fn protocol(why: impl Into<String>) -> End {
 
 fn limit(what: String) -> End {
     End::Task(Error::Limit(what))
+}
+
+/// What it means that a source can't be opened: one that isn't there, or isn't a file, will not be next time either.
+fn unopened(name: &str, error: &io::Error) -> Error {
+    use io::ErrorKind as K;
+    let reason = format!("{name}: {error}").chars().take(MAX_REASON_CHARS).collect();
+    let is_permanent = matches!(error.kind(), K::NotFound | K::InvalidInput | K::NotADirectory | K::IsADirectory | K::PermissionDenied)
+        // A symbolic link on the way, a way out of the library, a FIFO: openat2(2).
+        || [Errno::LOOP, Errno::XDEV, Errno::NXIO].iter().any(|errno| Errno::from_io_error(error) == Some(*errno));
+    if is_permanent { Error::Unusable(reason) } else { Error::Io(reason) }
 }

@@ -41,7 +41,7 @@ fn files_arrive_with_their_messages() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         parent.queue(&ToChild::Source(Ok(())), Some(file)).unwrap();
-        parent.queue(&ToChild::Source(Err("three".into())), None).unwrap();
+        parent.queue(&ToChild::Source(Err(Error::Io("three".into()))), None).unwrap();
     }
     parent.flush().unwrap();
     for text in ["one", "two"] {
