@@ -2,7 +2,7 @@
 //! what was copied is the source's own, bit by bit.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -25,6 +25,9 @@ const AT_ONCE: usize = 4;
 const ROUNDING: i64 = 100_000;
 /// The layouts that the suite promises exactness for.
 const LAYOUTS: [&str; 4] = ["dash", "hls_ts", "hls_fmp4", "mp4"];
+
+/// The slices of a recording.
+type Slices = Arc<HashSet<slices::Hash>>;
 
 struct Window {
     fixture: &'static Fixture,
@@ -89,7 +92,7 @@ async fn check(server: &Server, window: Window) {
     let mut spec = spec(&window.fixture.uid, window.mark, window.duration);
     spec.container = window.container.into();
     let export = server.export(spec).await;
-    let bytes = server.download(&export.id, 0).await.expect(&window.name());
+    let bytes = server.download(&export.id, 0).await.unwrap_or_else(|status| panic!("{}: {status}", window.name()));
     let path = server.scratch().join(&export.id);
     std::fs::write(&path, bytes).expect("the scratch folder can be written to");
     let check = tokio::task::spawn_blocking(move || {
@@ -132,10 +135,10 @@ fn check_copies(path: &Path, window: &Window, export: &Export) {
 }
 
 /// The slices of a recording, read once.
-fn slices_of(fixture: &'static Fixture) -> Arc<HashSet<slices::Hash>> {
-    static READ: Mutex<Option<HashMap<&str, Arc<HashSet<slices::Hash>>>>> = Mutex::new(None);
+fn slices_of(fixture: &'static Fixture) -> Slices {
+    static READ: Mutex<BTreeMap<&str, Slices>> = Mutex::new(BTreeMap::new());
     let mut read = READ.lock().expect("no test panics while it reads");
-    let known = read.get_or_insert_default().entry(&fixture.uid);
+    let known = read.entry(&fixture.uid);
     let slices = || Arc::new(slices::read(&fixture.path()).expect("ffmpeg reads it").into_iter().collect());
     known.or_insert_with(slices).clone()
 }

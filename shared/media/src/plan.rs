@@ -43,8 +43,8 @@ pub(crate) fn cut_tail(times: &[i64], mark_out: i64) -> Tail {
 pub(crate) fn cut_after(times: &[i64], mark_out: i64) -> usize {
     let earliest_after = suffix_minimum(times);
     let mut latest = i64::MIN;
-    for index in 0..=times.len() {
-        if earliest_after[index] >= mark_out && latest < earliest_after[index] {
+    for (index, earliest) in earliest_after.iter().enumerate() {
+        if *earliest >= mark_out && latest < *earliest {
             return index;
         }
         if let Some(time) = times.get(index) {

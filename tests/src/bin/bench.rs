@@ -2,7 +2,7 @@
 //! that take turns, so that a machine that changes its pace changes both.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -123,13 +123,13 @@ async fn thumbnail(server: &Server, millis: u64) -> Result<()> {
     Ok(())
 }
 
-fn ffmpeg_copy(source: &Path, target: &PathBuf) -> Vec<String> {
+fn ffmpeg_copy(source: &Path, target: &Path) -> Vec<String> {
     let text = |path: &Path| path.display().to_string();
     let arguments = ["-v", "error", "-y", "-ss", "100", "-t", "128", "-i"].map(str::to_owned);
     arguments.into_iter().chain([text(source), "-c".into(), "copy".into(), text(target)]).collect()
 }
 
-fn ffmpeg_still(source: &Path, target: &PathBuf) -> Vec<String> {
+fn ffmpeg_still(source: &Path, target: &Path) -> Vec<String> {
     let text = |path: &Path| path.display().to_string();
     let arguments = ["-v", "error", "-y", "-ss", "301", "-i"].map(str::to_owned);
     arguments.into_iter().chain([text(source), "-frames:v".into(), "1".into(), text(target)]).collect()

@@ -42,7 +42,7 @@ impl Cutter for CopyCutter {
         let times: Vec<i64> = self.held.iter().map(pts).collect();
         let cut = cut_after(&times, self.bounds.mark_out);
         let latest = times[..cut].iter().copied().max().unwrap_or(i64::MIN);
-        Ok(!self.held.last().is_some_and(|last| dts(last) > latest))
+        Ok(self.held.last().is_none_or(|last| dts(last) <= latest))
     }
 
     fn finish(&mut self, out: &mut Vec<CutPacket>) -> Result<(), Error> {
