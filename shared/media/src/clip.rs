@@ -1,31 +1,29 @@
 //! A clip from the first packet to the verified file.
+//!
+//! ```text
+//! method.rs    which spans, and which way the video is made
+//! run.rs       one span while it is cut
+//! coverage.rs  what a span gave, held against what it should have
+//! ```
+
+mod coverage;
+mod method;
+mod run;
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use crate::{
-    ClipReport, ClipTask, Container, Cut, Error, Phase, Progress, Span, TrackFate, TrackReport, VideoTarget,
-    audio::{AudioCutter, Edges, Order},
-    cut::{
-        Bounds, CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, SmartStyle, full_settings, open_at,
-    },
-    ffmpeg::{Encoder, EncoderSettings, Muxer, MuxerOptions, OutputStream, Packet, VideoShape, audio_frame, extradata},
+    ClipReport, ClipTask, Container, Cut, Error, Phase, Progress, Span, TrackReport,
+    audio::Order,
+    cut::{CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, open_at},
+    ffmpeg::{Encoder, Muxer, MuxerOptions, OutputStream, Packet, audio_frame, extradata},
     host::Host,
-    source::{Clock, SpanReader, TrackPacket, frame_nanos, pts},
-    time::{NANOS, Rounding, TimeRange, Timebase, WallTime},
+    source::{SpanReader, TrackPacket, frame_nanos, pts},
+    time::{NANOS, TimeRange, Timebase, WallTime},
     verify::{self, Expected},
 };
-
-/// Manifests round: a span may begin so much before it is said to. Less than half a frame.
-pub(crate) const SPAN_SLACK: i64 = 4_000_000;
-/// So much of a recording may be missing before it counts as damaged: less is what cameras drop now and then, and is
-/// warned of.
-const MAX_HOLE: i64 = NANOS / 2;
-/// Fewer frames than this in a row aren't even worth a warning.
-const MIN_HOLE_FRAMES: i64 = 3;
-/// Sound may lag behind the pictures in a file by so much; what is read beyond that is of no more use.
-const MAX_LAG: i64 = 5 * NANOS;
-/// Assumed where a source doesn't state its frame rate.
-const USUAL_FRAME: i64 = NANOS / 25;
+pub(crate) use method::{Method, SPAN_SLACK, Wanted, choose, needs_thorough, track_reports, wanted_spans};
+use run::{Place, SpanRun};
 
 /// Cuts the clip, writes it to the host's output, and verifies it.
 ///
@@ -49,64 +47,6 @@ pub(crate) fn clip(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, E
 
 fn total(task: &ClipTask) -> i64 {
     i64::try_from(task.range.duration().as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// The spans that the range touches, each with what of it is wanted. A bound that the range sets is exact; one that a gap
-/// sets is where the span begins or ends by itself, as well as the manifest can tell.
-pub(crate) fn wanted_spans(task: &ClipTask) -> Vec<(&Span, WallTime, Option<WallTime>)> {
-    let is_wanted = |span: &&Span| span.range.intersection(&task.range).is_some();
-    let bounds = |span: &'_ Span| {
-        let range = span.range;
-        let is_marked = task.range.start >= range.start;
-        let mark_in = if is_marked { task.range.start } else { range.start.saturating_add_nanos(-SPAN_SLACK) };
-        let mark_out = (task.range.end <= range.end).then_some(task.range.end);
-        (mark_in, mark_out)
-    };
-    let spans = task.input.spans.iter().filter(is_wanted);
-    spans.map(|span| (span, bounds(span))).map(|(span, (mark_in, mark_out))| (span, mark_in, mark_out)).collect()
-}
-
-/// How the video of a clip is made.
-pub(crate) enum Method {
-    Copy,
-    Smart(Box<SmartStyle>),
-    Encode(Box<(VideoShape, EncoderSettings)>),
-}
-
-/// Chooses how the video is made, and says why if it isn't as asked.
-pub(crate) fn choose(task: &ClipTask, reader: &SpanReader, video: usize) -> Result<(Method, Option<String>), Error> {
-    let stream = reader.stream(video);
-    let encode = |target| {
-        let shape = VideoShape::of_parameters(&stream.parameters).ok_or_else(|| {
-            Error::Unusable(format!("the {} video has no pixel format; it can't be decoded", stream.info.codec))
-        })?;
-        Ok::<_, Error>(Method::Encode(Box::new((shape, full_settings(target, stream)))))
-    };
-    match (task.video, task.cut) {
-        (VideoTarget::H264 | VideoTarget::H265, _) => Ok((encode(task.video)?, None)),
-        (VideoTarget::Keep, Cut::EditList) if task.container == Container::Ts => {
-            Err(Error::Unsupported("a TS has no edit list; choose MOV or MP4, or another cut".into()))
-        }
-        (VideoTarget::Keep, Cut::Keyframe | Cut::EditList) => Ok((Method::Copy, None)),
-        (VideoTarget::Keep, Cut::Exact) => {
-            let refusal = if stream.info.codec == "h264" {
-                match SmartStyle::of(stream, task.container == Container::Ts) {
-                    Ok(style) => return Ok((Method::Smart(Box::new(style)), None)),
-                    Err(Error::Unsupported(reason)) => reason,
-                    Err(error) => return Err(error),
-                }
-            } else {
-                format!("{} can't be smart cut", stream.info.codec)
-            };
-            let target = if stream.info.codec == "hevc" { VideoTarget::H265 } else { VideoTarget::H264 };
-            Ok((encode(target)?, Some(format!("the whole video is encoded: {refusal}"))))
-        }
-    }
-}
-
-/// Whether libav must read ahead to learn what choosing and encoding need.
-pub(crate) fn needs_thorough(task: &ClipTask) -> bool {
-    task.video != VideoTarget::Keep || task.cut == Cut::Exact
 }
 
 enum Made {
@@ -161,7 +101,7 @@ impl<'a> Assembly<'a> {
         index_bytes: Option<u64>,
     ) -> Result<Self, Error> {
         let spans = wanted_spans(task);
-        let Some((span, ..)) = spans.first() else {
+        let Some(Wanted { span, .. }) = spans.first() else {
             return Err(Error::NoMedia(format!(
                 "the recording has no media between {} and {}",
                 task.range.start, task.range.end
@@ -197,12 +137,12 @@ impl<'a> Assembly<'a> {
     }
 
     fn run(mut self) -> Result<Made, Error> {
-        for (span, mark_in, mark_out) in wanted_spans(self.task) {
+        for wanted in wanted_spans(self.task) {
             let reader = match self.reader.take() {
                 Some(reader) => reader,
-                None => self.open_next(span)?,
+                None => self.open_next(wanted.span)?,
             };
-            self.cut_span(reader, span, mark_in, mark_out)?;
+            self.cut_span(reader, &wanted)?;
         }
         let (Some(first), Some(last)) = (self.tally.first, self.tally.last) else {
             return Err(Error::NoMedia(format!(
@@ -252,23 +192,23 @@ impl<'a> Assembly<'a> {
         Ok(reader)
     }
 
-    fn cut_span(
-        &mut self,
-        mut reader: SpanReader,
-        span: &Span,
-        mark_in: WallTime,
-        mark_out: Option<WallTime>,
-    ) -> Result<(), Error> {
-        let opening = open_at(&mut reader, mark_in)?;
-        let run = match SpanRun::new(self, &reader, mark_in, mark_out, &opening)? {
-            Some(run) => run,
-            None => return Coverage::none(span, mark_in, mark_out),
+    fn cut_span(&mut self, mut reader: SpanReader, wanted: &Wanted<'_>) -> Result<(), Error> {
+        let opening = open_at(&mut reader, wanted.mark_in)?;
+        let place = Place {
+            offset: self.tally.offset,
+            is_first: self.tally.first.is_none(),
+            timebases: self.layout.iter().map(|layout| layout.timebase).collect(),
         };
         let method = std::mem::replace(&mut self.method, Method::Copy);
-        let result = self.run_span(&mut reader, run, opening, &method);
+        let result = match SpanRun::new(self.task, &method, &place, &reader, wanted, &opening) {
+            Some(run) => self.run_span(&mut reader, run, opening, &method).map(Some),
+            None => Ok(None),
+        };
         self.method = method;
-        let coverage = Coverage { run: result?, span, mark_in, mark_out };
-        self.warnings.extend(coverage.check()?);
+        match result? {
+            Some(mut run) => self.warnings.extend(coverage::check(wanted, &mut run)?),
+            None => coverage::check_nothing(wanted)?,
+        }
         Ok(())
     }
 
@@ -444,144 +384,6 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// One span while it is cut.
-struct SpanRun {
-    video: Option<usize>,
-    bounds: Bounds,
-    /// What becomes zero in the file: the first frame shown.
-    zero: i64,
-    /// The end of the last frame written.
-    end: i64,
-    frame_ticks: i64,
-    mark_out: Option<WallTime>,
-    /// The clock that `zero` and `end` are in: the video's, or the first track's.
-    clock: Clock,
-    clocks: Vec<Clock>,
-    /// From when to when each video frame written is shown, in ticks.
-    shown: Vec<(i64, i64)>,
-    /// Added to the times of each track.
-    shift: Vec<i64>,
-    audio: Vec<Option<(Clock, AudioCutter)>>,
-}
-
-impl SpanRun {
-    /// `None` if no frame of the span lies in the range.
-    fn new(
-        assembly: &Assembly<'_>,
-        reader: &SpanReader,
-        mark_in: WallTime,
-        mark_out: Option<WallTime>,
-        opening: &Opening,
-    ) -> Result<Option<Self>, Error> {
-        let video = reader.video();
-        let clocks: Vec<_> = (0..reader.tracks().len()).map(|track| reader.clock(track)).collect();
-        let clock = clocks[video.unwrap_or(0)];
-        let bound = mark_out.map_or(i64::MAX, |mark_out| clock.at_or_after(mark_out));
-        let base = match video {
-            Some(_) => opening.base,
-            None => Some(clock.at_or_after(mark_in)),
-        };
-        let Some(base) = base.filter(|base| *base < bound) else { return Ok(None) };
-        let key = opening.video.first().map(pts);
-        let is_keyframe_cut = matches!(assembly.method, Method::Copy) && assembly.task.cut == Cut::Keyframe;
-        let zero = if is_keyframe_cut { key.unwrap_or(base) } else { base };
-        let is_first = assembly.tally.first.is_none();
-        let edges = match assembly.task.container {
-            Container::Mp4 | Container::Mov if is_first => Edges::Hidden,
-            _ => Edges::Shown,
-        };
-        let start = clock.wall(zero);
-        let audio_out = mark_out.unwrap_or(WallTime::from_nanos(i64::MAX));
-        let audio = clocks.iter().enumerate().map(|(track, clock)| {
-            let frame = audio_frame(reader.parameters(track))
-                .map_or(0, |nanos| Timebase::NANOS.rescale(nanos, clock.timebase, Rounding::Nearest));
-            let bound = if mark_out.is_some() { clock.nearest(audio_out) } else { i64::MAX };
-            let mut cutter = AudioCutter::new(edges, clock.nearest(start), bound, frame);
-            if video.is_none() {
-                cutter.settle(bound, &mut Vec::new());
-            }
-            (Some(track) != video).then_some((*clock, cutter))
-        });
-        let audio = audio.collect();
-        let shift = clocks
-            .iter()
-            .zip(&assembly.layout)
-            .map(|(clock, layout)| {
-                let offset = Timebase::NANOS.rescale(assembly.tally.offset, layout.timebase, Rounding::Nearest);
-                offset - clock.nearest(start)
-            })
-            .collect();
-        let frame = video.and_then(|video| frame_nanos(reader.stream(video).info.frame_rate)).unwrap_or(USUAL_FRAME);
-        let frame_ticks = Timebase::NANOS.rescale(frame, clock.timebase, Rounding::Nearest).max(1);
-        let bounds = Bounds { base, mark_out: bound };
-        let shown = Vec::new();
-        Ok(Some(Self { video, bounds, zero, end: zero, frame_ticks, mark_out, clock, clocks, shown, shift, audio }))
-    }
-
-    /// Whether `packet` comes so late that no sound of the clip is to be expected behind it.
-    fn is_beyond(&self, track: usize, packet: &Packet) -> bool {
-        self.clocks[track].wall(pts(packet)).nanos_since(self.clock.wall(self.end)) > MAX_LAG
-    }
-
-    fn wants_audio(&self) -> bool {
-        self.audio.iter().flatten().any(|(_, cutter)| !cutter.done)
-    }
-}
-
-/// What a span gave, held against what the manifest says that it covers: a damaged source ends or skips without an error.
-struct Coverage<'a> {
-    run: SpanRun,
-    span: &'a Span,
-    mark_in: WallTime,
-    mark_out: Option<WallTime>,
-}
-
-impl Coverage<'_> {
-    /// Nothing at all: fine where the range falls between two frames, damage where it doesn't.
-    fn none(span: &Span, mark_in: WallTime, mark_out: Option<WallTime>) -> Result<(), Error> {
-        let end = mark_out.unwrap_or(span.range.end);
-        if end.nanos_since(mark_in) > MAX_HOLE { Err(damaged(span, mark_in, end)) } else { Ok(()) }
-    }
-
-    /// Warnings about what is missing.
-    fn check(mut self) -> Result<Vec<String>, Error> {
-        if self.run.video.is_none() {
-            return Ok(Vec::new());
-        }
-        self.run.shown.sort_unstable();
-        let wall = |ticks| self.run.clock.wall(ticks);
-        // A file may begin with sound alone; segments are cut where the video begins.
-        let begins_late = self.span.parts.iter().all(|part| part.segments.len() > 1);
-        let mut reached = if begins_late { self.mark_in } else { wall(self.run.zero).max(self.mark_in) };
-        let mut warnings = Vec::new();
-        let shown = self.run.shown.iter().map(|(start, end)| (wall(*start), wall(*end)));
-        let end = self.mark_out.unwrap_or(self.span.range.end);
-        for (start, next) in shown.chain([(end, end)]) {
-            let hole = start.nanos_since(reached);
-            if hole > MAX_HOLE {
-                return Err(damaged(self.span, reached, start));
-            }
-            if hole > MIN_HOLE_FRAMES * self.run.clock.timebase.nanos(self.run.frame_ticks) && start < end {
-                warnings.push(format!("no frames between {reached} and {start}"));
-            }
-            reached = reached.max(next);
-        }
-        Ok(warnings)
-    }
-}
-
-/// Names the segment in which media is missing.
-fn damaged(span: &Span, from: WallTime, to: WallTime) -> Error {
-    let problem = format!("it is damaged, or cut short: it holds no video between {from} and {to}");
-    let segments = span.parts.first().map_or(&[][..], |part| &part.segments);
-    // The frame before the hole may still belong to the segment before.
-    let middle = from.saturating_add_nanos(to.nanos_since(from) / 2);
-    match segments.iter().rev().find(|segment| segment.range.start <= middle).or(segments.first()) {
-        Some(segment) => Error::Damaged { source_index: segment.piece.source, problem },
-        None => Error::Unusable(problem),
-    }
-}
-
 impl TrackLayout {
     fn of(reader: &SpanReader, track: usize) -> Self {
         let stream = reader.stream(track);
@@ -635,23 +437,4 @@ fn index_estimate(task: &ClipTask, reader: &SpanReader) -> u64 {
         })
         .sum();
     16_384 + samples * 44 + samples * 44 / 16
-}
-
-pub(crate) fn track_reports(reader: &SpanReader, method: &Method, warning: Option<&str>) -> Vec<TrackReport> {
-    let used = (0..reader.tracks().len()).map(|track| {
-        let fate = match method {
-            _ if Some(track) != reader.video() => TrackFate::Copied,
-            Method::Copy => TrackFate::Copied,
-            Method::Smart(_) => TrackFate::SmartCut,
-            Method::Encode(_) => TrackFate::Encoded,
-        };
-        let reason = warning.filter(|_| fate == TrackFate::Encoded).unwrap_or_default().to_owned();
-        TrackReport { track: reader.stream(track).info.clone(), fate, reason }
-    });
-    let dropped = reader.dropped().iter().map(|(info, reason)| TrackReport {
-        track: info.clone(),
-        fate: TrackFate::Dropped,
-        reason: reason.clone(),
-    });
-    used.chain(dropped).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     ClipReport, ClipTask, Cut, Error, Span,
-    clip::{Method, choose, needs_thorough, track_reports, wanted_spans},
+    clip::{Method, Wanted, choose, needs_thorough, track_reports, wanted_spans},
     cut::{Opening, open_at},
     ffmpeg::Packet,
     host::Host,
@@ -23,8 +23,8 @@ const SAMPLES: usize = 8;
 /// As `clip`.
 pub(crate) fn plan(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, Error> {
     let mut report: Option<ClipReport> = None;
-    for (span, mark_in, mark_out) in wanted_spans(task) {
-        let Some(part) = plan_span(task, &host, span, mark_in, mark_out)? else { continue };
+    for wanted in wanted_spans(task) {
+        let Some(part) = plan_span(task, &host, wanted)? else { continue };
         report = Some(match report {
             None => part,
             Some(whole) => ClipReport {
@@ -45,9 +45,7 @@ pub(crate) fn plan(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, E
 fn plan_span(
     task: &ClipTask,
     host: &Arc<dyn Host>,
-    span: &Span,
-    mark_in: WallTime,
-    mark_out: Option<WallTime>,
+    Wanted { span, mark_in, mark_out }: Wanted<'_>,
 ) -> Result<Option<ClipReport>, Error> {
     let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
     let Some(video) = reader.video() else { return plan_sound(task, host, &reader, span).map(Some) };

@@ -32,6 +32,7 @@ mod source;
 mod task;
 mod thumbnail;
 pub mod time;
+mod ts;
 mod verbs;
 mod verify;
 mod wire;

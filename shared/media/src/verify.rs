@@ -10,6 +10,7 @@ use crate::{
     ffmpeg::{Decoder, Demuxer, Frame, Packet, empty_packet},
     source::{dts, frame_nanos, pts},
     time::NANOS,
+    ts,
 };
 
 /// How much of the start and of the end of a clip with encoded edges is decoded: beyond any usual GOP.
@@ -103,11 +104,10 @@ fn check(file: &File, expected: &Expected) -> Result<(), Error> {
         return Err(wrong(format!("{} tracks instead of {}", demuxer.streams().len(), expected.tracks.len())));
     }
     match format {
-        Format::MpegTs => count_packets(&mut demuxer, expected)?,
+        Format::MpegTs => compare_units(file, &demuxer, expected)?,
         _ => compare_index(&demuxer, expected)?,
     }
     let Some(video) = expected.video else { return Ok(()) };
-    let mut demuxer = open(format == Format::MpegTs)?;
     if expected.encoded {
         check_edge(&mut demuxer, video, None)?;
         let end = demuxer.streams()[video].start.unwrap_or(0)
@@ -147,21 +147,20 @@ fn compare_index(demuxer: &Demuxer, expected: &Expected) -> Result<(), Error> {
 }
 
 /// A TS has no index: it is read through.
-fn count_packets(demuxer: &mut Demuxer, expected: &Expected) -> Result<(), Error> {
-    let mut counts = vec![0; expected.tracks.len()];
-    let mut packet = empty_packet();
-    while demuxer.read(&mut packet).map_err(|error| Error::Verification(error.to_string()))? {
-        if let Some(count) = counts.get_mut(packet.stream()) {
-            *count += 1;
+fn compare_units(file: &File, demuxer: &Demuxer, expected: &Expected) -> Result<(), Error> {
+    let scan = ts::scan(file).map_err(|error| io_error(&error))?;
+    if let Some(fault) = scan.fault {
+        return Err(Error::Verification(fault));
+    }
+    for (index, (stream, packets)) in demuxer.streams().iter().zip(&expected.tracks).enumerate() {
+        let units = scan.units.get(&stream.id).copied().unwrap_or(0);
+        // A picture is a PES packet of its own; several frames of sound share one.
+        let is_whole = if Some(index) == expected.video { units == *packets } else { units > 0 || *packets == 0 };
+        if !is_whole {
+            return Err(Error::Verification(format!("track {index} has {units} PES packets instead of {packets}")));
         }
     }
-    match counts.iter().zip(&expected.tracks).position(|(count, expected)| count != expected) {
-        Some(index) => Err(Error::Verification(format!(
-            "track {index} has {} frames instead of {}",
-            counts[index], expected.tracks[index]
-        ))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Decodes a stretch around a seam: every packet must give its frame, none damaged.

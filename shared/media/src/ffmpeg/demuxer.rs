@@ -38,6 +38,8 @@ pub(crate) struct Demuxer {
 pub(crate) struct Stream {
     /// Index in the container.
     pub(crate) index: usize,
+    /// Its id in the container; in a TS, the PID.
+    pub(crate) id: u16,
     /// What a caller is told of it.
     pub(crate) info: TrackInfo,
     /// Seconds in a tick of its times.
@@ -281,6 +283,7 @@ fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
     let disposition = stream.disposition();
     Ok(Stream {
         index: stream.index(),
+        id: u16::try_from(stream.id()).unwrap_or_default(),
         info: TrackInfo {
             kind,
             codec,

@@ -197,7 +197,7 @@ fn fifo_is_refused_at_once() {
 fn source_that_cannot_be_opened_is_named() {
     let house = House::real(1);
     let result = house.run(&LIMITS);
-    assert!(matches!(&result, Err(Error::Io(text)) if text.contains("nothing: No such file")), "{result:?}");
+    assert!(matches!(&result, Err(Error::Unusable(text)) if text.contains("nothing: No such file")), "{result:?}");
 }
 
 /// Holds a pool until it is killed.

@@ -1,0 +1,119 @@
+//! One span while it is cut: its clocks, its bounds, and what each track is waiting for.
+
+use super::method::{Method, Wanted};
+use crate::{
+    ClipTask, Container, Cut,
+    audio::{AudioCutter, Edges},
+    cut::{Bounds, Opening},
+    ffmpeg::{Packet, audio_frame},
+    source::{Clock, SpanReader, frame_nanos, pts},
+    time::{NANOS, Rounding, Timebase, WallTime},
+};
+
+/// Sound may lag behind the pictures in a file by so much; what is read beyond that is of no more use.
+const MAX_LAG: i64 = 5 * NANOS;
+/// Assumed where a source doesn't state its frame rate.
+const USUAL_FRAME: i64 = NANOS / 25;
+
+/// Where in the file a span goes.
+pub(super) struct Place {
+    /// Nanoseconds that were written before it.
+    pub(super) offset: i64,
+    /// Whether nothing was.
+    pub(super) is_first: bool,
+    /// Of each track in the file.
+    pub(super) timebases: Vec<Timebase>,
+}
+
+/// One span while it is cut.
+pub(super) struct SpanRun {
+    pub(super) video: Option<usize>,
+    pub(super) bounds: Bounds,
+    /// What becomes zero in the file: the first frame shown.
+    pub(super) zero: i64,
+    /// The end of the last frame written.
+    pub(super) end: i64,
+    pub(super) frame_ticks: i64,
+    pub(super) mark_out: Option<WallTime>,
+    /// The clock that `zero` and `end` are in: the video's, or the first track's.
+    pub(super) clock: Clock,
+    pub(super) clocks: Vec<Clock>,
+    /// From when to when each video frame written is shown, in ticks.
+    pub(super) shown: Vec<(i64, i64)>,
+    /// Added to the times of each track.
+    pub(super) shift: Vec<i64>,
+    pub(super) audio: Vec<Option<(Clock, AudioCutter)>>,
+}
+
+impl SpanRun {
+    /// `None` if no frame of the span lies in the range.
+    pub(super) fn new(
+        task: &ClipTask,
+        method: &Method,
+        place: &Place,
+        reader: &SpanReader,
+        wanted: &Wanted<'_>,
+        opening: &Opening,
+    ) -> Option<Self> {
+        let video = reader.video();
+        let clocks: Vec<_> = (0..reader.tracks().len()).map(|track| reader.clock(track)).collect();
+        let clock = clocks[video.unwrap_or(0)];
+        let mark_out = wanted.mark_out.map_or(i64::MAX, |mark_out| clock.at_or_after(mark_out));
+        let base = match video {
+            Some(_) => opening.base,
+            None => Some(clock.at_or_after(wanted.mark_in)),
+        };
+        let base = base.filter(|base| *base < mark_out)?;
+        let zero = match (method, task.cut) {
+            (Method::Copy, Cut::Keyframe) => opening.video.first().map_or(base, pts),
+            _ => base,
+        };
+        let edges = match task.container {
+            Container::Mp4 | Container::Mov if place.is_first => Edges::Hidden,
+            _ => Edges::Shown,
+        };
+        let start = clock.wall(zero);
+        let audio = (0..clocks.len()).map(|track| {
+            (Some(track) != video).then(|| (clocks[track], sound(reader, track, edges, start, wanted.mark_out)))
+        });
+        let shift = clocks.iter().zip(&place.timebases).map(|(clock, timebase)| {
+            Timebase::NANOS.rescale(place.offset, *timebase, Rounding::Nearest) - clock.nearest(start)
+        });
+        let frame = video.and_then(|video| frame_nanos(reader.stream(video).info.frame_rate)).unwrap_or(USUAL_FRAME);
+        Some(Self {
+            video,
+            bounds: Bounds { base, mark_out },
+            zero,
+            end: zero,
+            frame_ticks: Timebase::NANOS.rescale(frame, clock.timebase, Rounding::Nearest).max(1),
+            mark_out: wanted.mark_out,
+            clock,
+            audio: audio.collect(),
+            shift: shift.collect(),
+            clocks,
+            shown: Vec::new(),
+        })
+    }
+
+    /// Whether `packet` comes so late that no sound of the clip is to be expected behind it.
+    pub(super) fn is_beyond(&self, track: usize, packet: &Packet) -> bool {
+        self.clocks[track].wall(pts(packet)).nanos_since(self.clock.wall(self.end)) > MAX_LAG
+    }
+
+    pub(super) fn wants_audio(&self) -> bool {
+        self.audio.iter().flatten().any(|(_, cutter)| !cutter.done)
+    }
+}
+
+/// The cutter of an audio track. Without video nothing else can move the end, so it is final at once.
+fn sound(reader: &SpanReader, track: usize, edges: Edges, start: WallTime, mark_out: Option<WallTime>) -> AudioCutter {
+    let clock = reader.clock(track);
+    let frame = audio_frame(reader.parameters(track)).unwrap_or(0);
+    let frame_ticks = Timebase::NANOS.rescale(frame, clock.timebase, Rounding::Nearest);
+    let mark_out = mark_out.map_or(i64::MAX, |mark_out| clock.nearest(mark_out));
+    let mut cutter = AudioCutter::new(edges, clock.nearest(start), mark_out, frame_ticks);
+    if reader.video().is_none() {
+        cutter.settle(mark_out, &mut Vec::new());
+    }
+    cutter
+}
