@@ -84,12 +84,6 @@ impl ExportSpec {
         // Many recordings are called `stream` or `index`: the folder tells them apart.
         let folder = position.uid.rsplit('/').nth(1).map(|folder| format!("{folder}_")).unwrap_or_default();
         let start = position.start.map_or(0, WallTime::nanos) / 1_000_000 + position.mark / 1_000_000;
-        let plain = |text: &str| {
-            text.chars()
-                .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' })
-                .take(80)
-                .collect::<String>()
-        };
         format!("clip_{}{}_{start}.{}", plain(&folder), plain(stem), extension(container))
     }
 
@@ -150,6 +144,12 @@ pub(crate) fn decode_slug(text: &str) -> Result<serde_json::Value, String> {
     let value: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|error| format!("its base64 doesn't hold JSON: {error}"))?;
     if value.is_object() { Ok(value) } else { Err("its base64 holds JSON, but not an object".into()) }
+}
+
+/// `text` as a part of a file name that every system takes.
+pub(crate) fn plain(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
+    text.chars().map(plain).take(80).collect()
 }
 
 /// The extension of a container's files.

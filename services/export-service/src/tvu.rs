@@ -39,7 +39,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     convert::Violations,
-    export::{ExportOutcome, ExportSpec, StillSpec},
+    export::{ExportOutcome, ExportSpec, StillSpec, plain},
     exports::{Exports, outcome, spec},
     files::{export_path, still_path},
 };
@@ -187,16 +187,11 @@ fn identity(spec: &ExportSpec) -> Result<String, Error> {
 
 /// The product's name of a still: recorder, record folder, start and length.
 fn image_name(spec: &ExportSpec) -> String {
-    let plain = |text: &str| -> String {
-        text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).take(80).collect()
-    };
     let folders: Vec<&str> =
         spec.position.uid.split('/').rev().skip(1).filter(|folder| folder.len() > 2).take(2).collect();
-    let place: Vec<String> = folders.into_iter().rev().map(plain).collect();
+    let place: String = folders.into_iter().rev().map(|folder| plain(folder) + "_").collect();
     let start = spec.position.start.map_or(0, |start| start.nanos() / 1_000_000) + spec.position.mark / 1_000_000;
-    let place =
-        if place.is_empty() { "still".to_owned() } else { place.join("_").trim_start_matches(['-', '_']).to_owned() };
-    format!("still_{place}_{start}_{}.jpg", spec.duration / 1_000_000)
+    format!("still_{place}{start}_{}.jpg", spec.duration / 1_000_000)
 }
 
 /// How long the whole work takes, in milliseconds: copying runs hundreds of times faster than the clip plays, encoding

@@ -6,6 +6,9 @@ use errors::BoxError;
 
 use crate::State;
 
+/// The limit that is one owner's own: `Settings::max_queued_per_owner`.
+pub(crate) const PER_OWNER: &str = "max_queued_per_owner";
+
 /// Why the queue refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -98,6 +101,9 @@ impl From<Error> for errors::Error {
         match error {
             Error::NotFound { kind, id } => Self::NotFound { kind, id },
             Error::RequestIdReused { .. } => Self::AlreadyExists(error.to_string()),
+            Error::Full { limit: PER_OWNER, retry_after, .. } => {
+                Self::TooManyRequests { message: error.to_string(), retry_after }
+            }
             Error::Full { retry_after, .. } => Self::Exhausted { message: error.to_string(), retry_after },
             Error::Ended { .. } => Self::Conflict(error.to_string()),
             Error::PageToken => Self::invalid("page_token", error.to_string()),

@@ -9,6 +9,7 @@ use crate::{
     Clock, Error, Job, Lane, NewJob, Settings, State,
     clock::time,
     database::Database,
+    error::PER_OWNER,
     hub::Hub,
     job::{canonical, parse_id},
     lanes::{Lanes, Running},
@@ -174,7 +175,7 @@ impl Queue {
         let settings = &self.0.settings;
         let own = self.0.store.count_queued(&new.owner).await?;
         let (limit, value) = if own >= settings.max_queued_per_owner {
-            ("max_queued_per_owner", settings.max_queued_per_owner)
+            (PER_OWNER, settings.max_queued_per_owner)
         } else {
             ("max_queued", settings.max_queued)
         };

@@ -160,9 +160,9 @@ impl<'a> Assembly<'a> {
             self.warnings.push(format!("{} packets of the source are marked as damaged", self.tally.damaged));
         }
         let Self { task, host, output, muxer, tally, tracks, warnings, .. } = self;
-        muxer.finish()?;
+        let known = muxer.finish()?;
         host.report(progress)?;
-        let verified = verify::verify(output, &expected)?;
+        let verified = verify::verify(output, &expected, known)?;
         Ok(Made::Clip(ClipReport {
             actual: TimeRange::new(first, last),
             duration: tally.offset,

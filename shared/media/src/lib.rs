@@ -18,6 +18,7 @@ mod clip;
 #[cfg(test)]
 mod clip_tests;
 mod cut;
+mod digest;
 mod error;
 #[allow(unsafe_code)] // The only module that talks to FFmpeg.
 mod ffmpeg;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Error, Thumbnail, ThumbnailTask,
     clip::SPAN_SLACK,
-    cut::open_at,
+    cut::{open_at, threads},
     ffmpeg::{Decoder, Frame, jpeg},
     host::Host,
     source::{SpanReader, pts},
@@ -23,8 +23,7 @@ pub(crate) fn thumbnail(task: &ThumbnailTask, host: Arc<dyn Host>) -> Result<Thu
         };
         let opening = open_at(&mut reader, task.at.max(span.range.start.saturating_add_nanos(-SPAN_SLACK)))?;
         let Some(base) = opening.base else { continue };
-        // One thread: a second one would hold the wanted frame back by a frame.
-        let mut decoder = Decoder::open(reader.stream(video), 1)?;
+        let mut decoder = Decoder::open(reader.stream(video), threads())?;
         let mut found = None;
         let mut each = |frame: Frame| {
             if found.is_none() && frame.pts().is_some_and(|pts| pts >= base) {

@@ -1,12 +1,11 @@
 //! Reopening a finished file and comparing it with what was to be written. An exit code of 0 is no proof: a full disk, a
 //! muxer's limits and damaged sources all end without an error now and then (reliability.md E8, E11).
 
-use std::{fs::File, os::unix::fs::FileExt, thread};
-
-use sha2::{Digest, Sha256};
+use std::{fs::File, thread};
 
 use crate::{
     Container, Error, Format,
+    digest::{FileDigest, digest},
     ffmpeg::{Decoder, Demuxer, Frame, Packet, empty_packet},
     source::{dts, frame_nanos, pts},
     time::NANOS,
@@ -20,8 +19,6 @@ const MAX_EDGE_FRAMES: usize = 600;
 /// Readers of an edit list take the time for which frames are held back to be put in order off the length of some files;
 /// no decoder holds back more (ITU-T H.264 §A.3.1). How many frames there are is checked exactly.
 const MAX_REORDERED: i64 = 16;
-/// Bytes read at once.
-const BLOCK: usize = 1 << 20;
 
 /// What a finished file should be.
 pub(crate) struct Expected {
@@ -38,25 +35,19 @@ pub(crate) struct Expected {
     pub(crate) encoded: bool,
 }
 
-/// What a finished file is.
-pub(crate) struct Verified {
-    pub(crate) size_bytes: u64,
-    pub(crate) sha256: String,
-}
-
-/// Compares `file` with `expected`, makes sure that it is on the disk, and hashes it.
+/// Compares `file` with `expected`, makes sure that it is on the disk, and hashes it, unless that is done.
 ///
 /// # Errors
 /// `Verification`, naming the difference; `Io`, `NoSpace`.
-pub(crate) fn verify(file: &File, expected: &Expected) -> Result<Verified, Error> {
+pub(crate) fn verify(file: &File, expected: &Expected, known: Option<FileDigest>) -> Result<FileDigest, Error> {
     // Syncing waits for the disk, hashing for the processor, checking for neither.
     thread::scope(|scope| {
         let synced = scope.spawn(|| file.sync_data());
-        let hashed = scope.spawn(|| hash(file));
+        let hashed = scope.spawn(|| known.map_or_else(|| digest(file), Ok));
         check(file, expected)?;
         synced.join().map_err(|_| Error::Internal("syncing panicked".into()))?.map_err(|error| io_error(&error))?;
-        let (size_bytes, sha256) = hashed.join().map_err(|_| Error::Internal("hashing panicked".into()))??;
-        Ok(Verified { size_bytes, sha256 })
+        let digest = hashed.join().map_err(|_| Error::Internal("hashing panicked".into()))?;
+        digest.map_err(|error| io_error(&error))
     })
 }
 
@@ -65,22 +56,6 @@ fn io_error(error: &std::io::Error) -> Error {
         std::io::ErrorKind::StorageFull => Error::NoSpace,
         _ => Error::Io(format!("the output: {error}")),
     }
-}
-
-fn hash(file: &File) -> Result<(u64, String), Error> {
-    let mut hasher = Sha256::new();
-    let mut block = vec![0; BLOCK];
-    let mut position = 0;
-    loop {
-        let read = file.read_at(&mut block, position).map_err(|error| io_error(&error))?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&block[..read]);
-        position += read as u64;
-    }
-    let digits = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((position, digits))
 }
 
 fn check(file: &File, expected: &Expected) -> Result<(), Error> {

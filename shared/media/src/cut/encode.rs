@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Threads of a decoder or encoder: what the machine has, within reason.
-pub(super) fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(16))
 }
 

@@ -7,7 +7,7 @@ mod opening;
 mod smart;
 
 pub(crate) use copy::CopyCutter;
-pub(crate) use encode::{EncodeCutter, full_settings};
+pub(crate) use encode::{EncodeCutter, full_settings, threads};
 pub(crate) use opening::{Opening, open_at};
 pub(crate) use smart::{SmartCutter, SmartStyle};
 

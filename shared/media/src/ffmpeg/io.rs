@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use crate::Error;
+use crate::{Error, digest::RunningDigest};
 
 /// Where the first error of a reader or writer is kept for whoever drives libav.
 #[derive(Clone, Default)]
@@ -54,6 +54,8 @@ impl<R: Seek> Seek for Source<R> {
 pub(crate) struct Sink {
     file: File,
     position: u64,
+    /// The hash of what is written, where it is worth having at once.
+    digest: Option<Arc<Mutex<RunningDigest>>>,
     /// Up to here the disk has been asked to write.
     started: u64,
     /// The end of the file, shared with whoever reports progress.
@@ -62,8 +64,8 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    pub(crate) fn new(file: File) -> Self {
-        Self { file, position: 0, started: 0, length: Arc::default(), fault: Fault::default() }
+    pub(crate) fn new(file: File, digest: Option<Arc<Mutex<RunningDigest>>>) -> Self {
+        Self { file, position: 0, digest, started: 0, length: Arc::default(), fault: Fault::default() }
     }
 }
 
@@ -90,6 +92,9 @@ impl Sink {
 impl Write for Sink {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.file.write_all_at(buffer, self.position).inspect_err(|error| self.fault.set(error))?;
+        if let Some(digest) = &self.digest {
+            digest.lock().unwrap_or_else(PoisonError::into_inner).take(self.position, buffer);
+        }
         self.position += buffer.len() as u64;
         self.length.fetch_max(self.position, Ordering::Relaxed);
         self.start_writing();

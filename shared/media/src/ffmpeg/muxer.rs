@@ -1,6 +1,12 @@
 //! Writing containers.
 
-use std::{fs::File, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering};
+use std::{
+    fs::File,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use ff::{codec::Parameters, format::context::StreamIo};
 use ffmpeg_next as ff;
@@ -10,7 +16,11 @@ use super::{
     io::{Fault, Sink},
     output_error,
 };
-use crate::{Container, Error, time::Timebase};
+use crate::{
+    Container, Error,
+    digest::{FileDigest, RunningDigest},
+    time::Timebase,
+};
 
 /// Bytes written at once.
 const BUFFER: usize = 1 << 20;
@@ -55,6 +65,7 @@ pub(crate) struct MuxerOptions {
 /// A container being written.
 pub(crate) struct Muxer {
     container: Container,
+    digest: Option<Arc<Mutex<RunningDigest>>>,
     output: ff::format::context::Output,
     fault: Fault,
     length: Arc<AtomicU64>,
@@ -73,7 +84,9 @@ impl Muxer {
             Container::Mov => "mov",
             Container::Mp4 => "mp4",
         };
-        let sink = Sink::new(file);
+        // A TS is written from front to back; an MP4's index comes to its front last.
+        let digest = (options.container == Container::Ts).then(|| Arc::new(Mutex::new(RunningDigest::start())));
+        let sink = Sink::new(file, digest.clone());
         let (fault, length) = (sink.fault.clone(), sink.length.clone());
         let fail = |error| fault.explain(output_error("starting the output", error));
         let io = StreamIo::from_write_seek_with_capacity(sink, BUFFER).map_err(fail)?;
@@ -105,7 +118,7 @@ impl Muxer {
         })?;
         let sources = streams.iter().map(|stream| ff::Rational(stream.timebase.num(), stream.timebase.den())).collect();
         let targets = output.streams().map(|stream| stream.time_base()).collect();
-        Ok(Self { container: options.container, output, fault, length, sources, targets })
+        Ok(Self { container: options.container, digest, output, fault, length, sources, targets })
     }
 
     /// Writes `packet` to track `index`. Tracks are interleaved by decoding time.
@@ -133,13 +146,12 @@ impl Muxer {
         MIN_TS_PACKETS.saturating_sub(u64::try_from(position).unwrap_or(0) / NULL_PACKET.len() as u64)
     }
 
-    /// Writes the index, and flushes.
+    /// Writes the index, and flushes. Returns the hash of the file if it is known by now.
     ///
     /// # Errors
     /// `NoSpace`, `Io`.
-    pub(crate) fn finish(mut self) -> Result<u64, Error> {
+    pub(crate) fn finish(mut self) -> Result<Option<FileDigest>, Error> {
         let fault = self.fault.clone();
-        let length = self.length.clone();
         self.output.write_trailer().map_err(|error| fault.explain(output_error("finishing the output", error)))?;
         let padding = if self.container == Container::Ts { self.padding() } else { 0 };
         // SAFETY: the context is open and ours, and the packet is as long as is said. Flushing here, and not in the
@@ -155,7 +167,11 @@ impl Muxer {
         if error < 0 {
             return Err(fault.explain(output_error("finishing the output", ff::Error::from(error))));
         }
-        Ok(length.load(Ordering::Relaxed))
+        let digest = self.digest.take();
+        // The sink holds the other end, and lets go of it here.
+        drop(self);
+        let digest = digest.and_then(Arc::into_inner).and_then(|digest| digest.into_inner().ok());
+        Ok(digest.and_then(RunningDigest::finish))
     }
 }
 
