@@ -20,6 +20,8 @@ use super::{
 };
 use crate::wire::{Fault, FromChild};
 
+/// How long the replacement of a spare waits while there is another.
+const REFILL_DELAY: Duration = Duration::from_millis(250);
 /// How long the place of a lost spare stays empty: a program that can't start must not be started all day.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -40,6 +42,8 @@ struct Desk {
 
 #[derive(Default)]
 struct State {
+    /// Spares that were taken aren't replaced before.
+    refill_at: Option<Instant>,
     /// Oldest first.
     spares: Vec<Child>,
     /// Callers who came when there was none.
@@ -110,7 +114,10 @@ impl Desk {
 impl State {
     fn take(&mut self) -> Option<Child> {
         let warm = self.spares.iter().position(|spare| spare.ready).unwrap_or(0);
-        (!self.spares.is_empty()).then(|| self.spares.remove(warm))
+        let taken = (!self.spares.is_empty()).then(|| self.spares.remove(warm));
+        // Starting a process costs as much as a short task: while there is another spare, the task goes first.
+        self.refill_at = (!self.spares.is_empty()).then(|| Instant::now() + REFILL_DELAY);
+        taken
     }
 }
 
@@ -128,20 +135,21 @@ impl Starter {
                 // The caller is there until it is served; if it were not, the child would end here.
                 let _ = seat.send(Child::start(&self.config.program));
             }
-            let (missing, closed) = {
+            let (missing, closed, refill_at) = {
                 let state = self.desk.state();
-                (state.spares.len() < self.config.warm, state.closed)
+                (state.spares.len() < self.config.warm, state.closed, state.refill_at)
             };
+            let resume_at = self.paused_until.max(refill_at);
             if closed {
                 self.desk.state().spares.clear();
                 return;
             }
-            let paused = self.paused_until.is_some_and(|until| Instant::now() < until);
+            let paused = resume_at.is_some_and(|until| Instant::now() < until);
             // One at a time: callers may have come meanwhile.
             if missing && !paused {
                 self.add_spare()
             } else {
-                self.wait(missing)
+                self.wait(resume_at.filter(|_| missing))
             }
             self.look_after();
         }
@@ -158,11 +166,11 @@ impl Starter {
     }
 
     /// Waits until the bell rings, a spare says something or dies, or it is time to look again.
-    fn wait(&self, missing: bool) {
+    fn wait(&self, resume_at: Option<Instant>) {
         let now = Instant::now();
         let is_warming = self.desk.state().spares.iter().any(|spare| !spare.ready);
         let overdue = is_warming.then(|| now + START_PATIENCE);
-        let timeout = self.paused_until.filter(|_| missing).into_iter().chain(overdue).min();
+        let timeout = resume_at.into_iter().chain(overdue).min();
         let timeout = timeout.and_then(|at| Timespec::try_from(at.saturating_duration_since(now)).ok());
         let mut event = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }];
         // Whatever woke it, everything is looked at next.
