@@ -103,14 +103,14 @@ fn plan_sound(task: &ClipTask, host: &Arc<dyn Host>, reader: &SpanReader, span: 
 /// How many frames lie before the first that copying can begin with.
 fn head_frames(reader: &mut SpanReader, video: usize, opening: &Opening, base: i64, bound: i64) -> Result<i64, Error> {
     let framing = Framing::of(crate::ffmpeg::extradata(reader.parameters(video)));
-    let begins = |packet: &Packet, is_first: bool| {
+    let begins = |packet: &Packet| {
         let data = packet.data().unwrap_or_default();
-        packet.is_key() && pts(packet) >= base && (is_first || is_idr(framing, data))
+        packet.is_key() && pts(packet) >= base && is_idr(framing, data)
     };
     let is_shown = |packet: &Packet| pts(packet) >= base && pts(packet) < bound;
     let mut frames = 0;
-    for (index, packet) in opening.video.iter().enumerate() {
-        if begins(packet, index == 0) {
+    for packet in &opening.video {
+        if begins(packet) {
             return Ok(frames);
         }
         frames += i64::from(is_shown(packet));
@@ -119,7 +119,7 @@ fn head_frames(reader: &mut SpanReader, video: usize, opening: &Opening, base: i
         if next.track != video {
             continue;
         }
-        if begins(&next.packet, false) || next.pts() >= bound {
+        if begins(&next.packet) || next.pts() >= bound {
             break;
         }
         frames += i64::from(is_shown(&next.packet));

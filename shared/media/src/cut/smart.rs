@@ -194,8 +194,7 @@ impl Cutter for SmartCutter<'_> {
         if first {
             self.delay = (pts(&packet) - dts(&packet)).max(0);
         }
-        // What a decoder starts with needs no IDR: any keyframe will do, if nothing is shown before it.
-        let can_copy = pts(&packet) >= self.bounds.base && ((first && packet.is_key()) || self.style.is_idr(&packet));
+        let can_copy = pts(&packet) >= self.bounds.base && self.style.is_idr(&packet);
         if !self.copying && can_copy && pts(&packet) < self.bounds.mark_out {
             if let Some(mut head) = self.head.take() {
                 head.bounds.mark_out = pts(&packet);
