@@ -33,12 +33,11 @@ pub(crate) fn locate(suite: &Suite, spec: &ExportSpec) -> Result<Located, errors
     let range = TimeRange::new(start, end);
     let selection = recording.select(range)?;
     let task = ClipTask {
-        input: selection.input,
-        range,
         cut: spec.cut,
         container: spec.container,
         video: spec.video,
         metadata: spec.metadata(),
+        ..ClipTask::new(selection.input, range)
     };
     Ok(Located { task, gaps: selection.gaps })
 }

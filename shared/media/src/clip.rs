@@ -166,6 +166,7 @@ impl<'a> Assembly<'a> {
         Ok(Made::Clip(ClipReport {
             actual: TimeRange::new(first, last),
             duration: tally.offset,
+            gaps: Vec::new(),
             tracks,
             frames: tally.frames,
             encoded_frames: tally.encoded_frames,

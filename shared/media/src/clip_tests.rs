@@ -109,7 +109,7 @@ fn one_file(seconds: i64, format: Format) -> Input {
         Format::Mp4 => Anchor::Ticks { ticks: 0, timescale: 1, wall: WallTime::EPOCH },
         _ => Anchor::FirstKeyframe { piece, wall: WallTime::EPOCH },
     };
-    let part = Part { format, init: None, segments: vec![Segment { piece, range }], anchor };
+    let part = Part { format, init: None, segments: vec![Segment { piece, range }], anchor, language: None };
     Input { sources: vec!["source".into()], spans: vec![Span { range, parts: vec![part] }] }
 }
 
@@ -135,14 +135,10 @@ impl Fixture {
 
     fn task(&self, name: &str, range: (i64, i64), cut: Cut, container: Container, video: VideoTarget) -> ClipTask {
         let millis = |value: i64| WallTime::from_nanos(value * 1_000_000);
-        ClipTask {
-            input: one_file(self.seconds, self.sources[name].1),
-            range: TimeRange::new(millis(range.0), millis(range.1)),
-            cut,
-            container,
-            video,
-            metadata: vec![("title".into(), "A title".into())],
-        }
+        let range = TimeRange::new(millis(range.0), millis(range.1));
+        let input = one_file(self.seconds, self.sources[name].1);
+        let metadata = vec![("title".into(), "A title".into())];
+        ClipTask { cut, container, video, metadata, ..ClipTask::new(input, range) }
     }
 
     fn run(&self, name: &str, task: &Task) -> (PathBuf, Result<Outcome, Error>) {

@@ -74,6 +74,7 @@ fn plan_span(
     Ok(Some(ClipReport {
         actual: TimeRange::new(start, end),
         duration,
+        gaps: Vec::new(),
         tracks: track_reports(&reader, &method, warning.as_deref()),
         frames: frames.unsigned_abs(),
         encoded_frames: encoded.unsigned_abs(),
@@ -90,6 +91,7 @@ fn plan_sound(task: &ClipTask, host: &Arc<dyn Host>, reader: &SpanReader, span: 
     Ok(ClipReport {
         actual,
         duration,
+        gaps: Vec::new(),
         tracks: track_reports(reader, &Method::Copy, None),
         frames: 0,
         encoded_frames: 0,

@@ -59,6 +59,8 @@ pub struct Part {
     pub segments: Vec<Segment>,
     /// Where media time and wall time meet.
     pub anchor: Anchor,
+    /// ISO 639-2 or BCP 47 language that the manifest states for it, where it holds one rendition of sound or text.
+    pub language: Option<String>,
 }
 
 /// A segment and what it covers.
@@ -147,10 +149,52 @@ pub enum VideoTarget {
     H265,
 }
 
+/// What to do where a cut can't be done as asked: an exact one of a codec that can't be smart cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Fallback {
+    /// Encode the whole video.
+    #[default]
+    Encode,
+    /// Cut at keyframes.
+    Keyframe,
+    /// Fail.
+    Fail,
+}
+
+/// What becomes of a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum GapFill {
+    /// It is closed up: what comes behind it moves forward.
+    #[default]
+    Close,
+    /// It is filled with black and silence.
+    Black,
+}
+
+/// What to do about damage: segments that are missing, empty, cut short or unreadable, stretches without frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Damage {
+    /// What can't be used is a gap, and reported as one.
+    #[default]
+    Lenient,
+    /// Fail, and say where.
+    Strict,
+}
+
+/// Who must be able to play the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Compatibility {
+    /// Codecs are kept wherever the container can hold them.
+    #[default]
+    Keep,
+    /// Everything that plays MP4: 8 bit 4:2:0 H.264 or HEVC, sizes even, AAC sound.
+    Broadest,
+}
+
 /// A clip to be cut.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClipTask {
-    /// What to read. Time between two spans is a gap, and closed up.
+    /// What to read. Time between two spans is a gap.
     pub input: Input,
     /// Mark-in and mark-out.
     pub range: TimeRange,
@@ -160,8 +204,34 @@ pub struct ClipTask {
     pub container: Container,
     /// What becomes of the video.
     pub video: VideoTarget,
+    /// What to do where `cut` can't be done as asked.
+    pub fallback: Fallback,
+    /// What becomes of the time between two spans.
+    pub gaps: GapFill,
+    /// What to do about damage in the sources.
+    pub damage: Damage,
+    /// Who must be able to play the result.
+    pub compatibility: Compatibility,
     /// Metadata of the file, as key and value: `title`, `comment`.
     pub metadata: Vec<(String, String)>,
+}
+
+impl ClipTask {
+    /// The exact frames of `range`, in an MP4, everything else as it is by default.
+    pub fn new(input: Input, range: TimeRange) -> Self {
+        Self {
+            input,
+            range,
+            cut: Cut::Exact,
+            container: Container::Mp4,
+            video: VideoTarget::Keep,
+            fallback: Fallback::default(),
+            gaps: GapFill::default(),
+            damage: Damage::default(),
+            compatibility: Compatibility::default(),
+            metadata: Vec::new(),
+        }
+    }
 }
 
 /// A picture to be made.
@@ -275,6 +345,8 @@ pub struct ClipReport {
     pub actual: TimeRange,
     /// Playing time in nanoseconds: `actual` less the gaps.
     pub duration: i64,
+    /// What of the range is not in the file, or is there as black and silence, in order.
+    pub gaps: Vec<Gap>,
     /// The source's tracks and what became of each.
     pub tracks: Vec<TrackReport>,
     /// Video frames shown.
@@ -291,6 +363,15 @@ pub struct ClipReport {
     pub warnings: Vec<String>,
 }
 
+/// A stretch of time without media.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// From when to when.
+    pub range: TimeRange,
+    /// Why, where the source should have had media there: the damage.
+    pub damage: Option<String>,
+}
+
 /// A track of the source and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackReport {
@@ -298,6 +379,8 @@ pub struct TrackReport {
     pub track: TrackInfo,
     /// What became of it.
     pub fate: TrackFate,
+    /// FFmpeg's short name of its codec in the result; empty if it was dropped.
+    pub codec: String,
     /// Why, where that isn't obvious.
     pub reason: String,
 }

@@ -35,6 +35,6 @@ fn whole(uid: &str, format: Format) -> Input {
     let range = TimeRange::new(WallTime::EPOCH, WallTime::EPOCH);
     let segment = Segment { piece: Piece { source: 0, offset: 0, length: None }, range };
     let anchor = Anchor::Ticks { ticks: 0, timescale: 1, wall: WallTime::EPOCH };
-    let part = Part { format, init: None, segments: vec![segment], anchor };
+    let part = Part { format, init: None, segments: vec![segment], anchor, language: None };
     Input { sources: vec![uid.into()], spans: vec![Span { range, parts: vec![part] }] }
 }

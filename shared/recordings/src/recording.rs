@@ -161,7 +161,7 @@ impl Recording {
             }
         };
         let init = stretch.init.map(|init| selected.piece(track.inits[init].clone()));
-        Ok(Part { format: track.format, init, segments, anchor })
+        Ok(Part { format: track.format, init, segments, anchor, language: track.language.clone() })
     }
 
     fn span(&self, index: usize) -> TimeRange {

@@ -78,6 +78,8 @@ pub(crate) struct Stretch {
 #[derive(Debug)]
 pub(crate) struct Track {
     pub(crate) format: Format,
+    /// What the manifest says of the language, where the rendition is one of sound alone.
+    pub(crate) language: Option<String>,
     pub(crate) segments: Box<dyn Segments>,
     pub(crate) inits: Vec<Address>,
     /// In order of time; their ranges don't overlap and are not empty.
@@ -92,6 +94,7 @@ impl Track {
     pub(crate) fn whole(format: Format, name: String, range: TimeRange, clock: Clock) -> Self {
         Self {
             format,
+            language: None,
             segments: Box::new(Whole { name, range }),
             inits: Vec::new(),
             stretches: vec![Stretch { segments: 0..1, range, init: None }],
@@ -155,6 +158,7 @@ mod tests {
     fn touched_segments_and_one_more_on_each_side() {
         let track = Track {
             format: Format::MpegTs,
+            language: None,
             segments: Box::new(Tens),
             inits: vec![],
             stretches: vec![],

@@ -93,11 +93,17 @@ pub(crate) fn track_reports(reader: &SpanReader, method: &Method, warning: Optio
             Method::Encode(_) => TrackFate::Encoded,
         };
         let reason = warning.filter(|_| fate == TrackFate::Encoded).unwrap_or_default().to_owned();
-        TrackReport { track: reader.stream(track).info.clone(), fate, reason }
+        let track = reader.stream(track).info.clone();
+        let codec = match method {
+            Method::Encode(encode) if fate == TrackFate::Encoded => encode.1.codec().to_owned(),
+            _ => track.codec.clone(),
+        };
+        TrackReport { track, fate, codec, reason }
     });
     let dropped = reader.dropped().iter().map(|(info, reason)| TrackReport {
         track: info.clone(),
         fate: TrackFate::Dropped,
+        codec: String::new(),
         reason: reason.clone(),
     });
     used.chain(dropped).collect()

@@ -82,6 +82,16 @@ pub(crate) struct EncoderSettings {
     pub(crate) frame_rate: Option<(i32, i32)>,
 }
 
+impl EncoderSettings {
+    /// FFmpeg's short name of the codec: `h264`.
+    pub(crate) fn codec(&self) -> &'static str {
+        match self.encoder {
+            "libx265" => "hevc",
+            _ => "h264",
+        }
+    }
+}
+
 /// An encoder of one video track.
 pub(crate) struct Encoder {
     inner: ff::encoder::video::Encoder,

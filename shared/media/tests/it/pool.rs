@@ -128,7 +128,7 @@ fn input(sources: &[&str]) -> Input {
         .map(|source| Segment { piece: Piece { source, offset: 0, length: None }, range })
         .collect();
     let anchor = Anchor::Ticks { ticks: 0, timescale: 1, wall: WallTime::EPOCH };
-    let part = Part { format: Format::Mp4, init: None, segments, anchor };
+    let part = Part { format: Format::Mp4, init: None, segments, anchor, language: None };
     let sources = sources.iter().map(ToString::to_string).collect();
     Input { sources, spans: vec![Span { range, parts: vec![part] }] }
 }

@@ -98,6 +98,7 @@ impl Presentation<'_> {
         table.check()?;
         Ok(Track {
             format,
+            language: None,
             stretches: stretches(&table, is_main, end, init.is_some()),
             inits: init.into_iter().collect(),
             segments: Box::new(table),

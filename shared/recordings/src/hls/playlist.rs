@@ -36,7 +36,7 @@ impl Playlist {
             Reader::read(name, &text)?;
         let table = Table { name: name.into(), text, rows, byte_ranges };
         let format = format(&table, &inits)?;
-        let track = Track { format, segments: Box::new(table), inits, stretches, clocks };
+        let track = Track { format, language: None, segments: Box::new(table), inits, stretches, clocks };
         Ok(Self { has_dates, is_ended, track })
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use media::{
-    ClipTask, Container, Cut, Error, Limits, Outcome, Pool, PoolConfig, Sources, Task, ThumbnailTask, VideoTarget,
+    ClipTask, Error, Limits, Outcome, Pool, PoolConfig, Sources, Task, ThumbnailTask, VideoTarget,
     time::{self, TimeRange, WallTime},
 };
 use rustix::{
@@ -139,9 +139,8 @@ fn every_task_finds_what_it_needs_in_the_sandbox() {
     let picture = house.pool.run(&thumbnail, &Files, None, &LIMITS, &Patient);
     assert!(matches!(&picture, Ok(Outcome::Thumbnail(picture)) if picture.height == 90), "{picture:?}");
     for video in [VideoTarget::Keep, VideoTarget::H264, VideoTarget::H265] {
-        let (container, cut, metadata) = (Container::Mp4, Cut::Exact, vec![]);
         let range = TimeRange::new(WallTime::from_nanos(time::NANOS / 5), at);
-        let task = Task::Clip(ClipTask { input: input.clone(), range, cut, container, video, metadata });
+        let task = Task::Clip(ClipTask { video, ..ClipTask::new(input.clone(), range) });
         let output = tempfile::tempfile().unwrap();
         let limits = Limits { background: true, ..LIMITS };
         let clip = house.pool.run(&task, &Files, Some(&output), &limits, &Patient);
@@ -154,8 +153,8 @@ fn every_task_finds_what_it_needs_in_the_sandbox() {
 /// Encodes all of `source`.
 fn encode(source: &Path, seconds: i64) -> Task {
     let range = TimeRange::new(WallTime::EPOCH, WallTime::from_nanos(seconds * time::NANOS));
-    let (cut, container, video, metadata) = (Cut::Exact, Container::Mp4, VideoTarget::H265, vec![]);
-    Task::Clip(ClipTask { input: input(&[source.to_str().unwrap()]), range, cut, container, video, metadata })
+    let input = input(&[source.to_str().unwrap()]);
+    Task::Clip(ClipTask { video: VideoTarget::H265, ..ClipTask::new(input, range) })
 }
 
 #[test]
