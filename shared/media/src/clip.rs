@@ -13,7 +13,7 @@ mod run;
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use crate::{
-    ClipReport, ClipTask, Container, Cut, Error, Phase, Progress, Span, TrackReport,
+    ClipReport, ClipTask, Container, Cut, Error, Phase, Progress, TrackReport,
     audio::Order,
     cut::{CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, open_at},
     ffmpeg::{Encoder, Muxer, MuxerOptions, OutputStream, Packet, audio_frame, extradata},
@@ -65,7 +65,8 @@ struct Assembly<'a> {
     /// What the first span was opened as; all others must match.
     layout: Vec<TrackLayout>,
     video: Option<usize>,
-    reader: Option<SpanReader>,
+    /// The first span, open.
+    open: Option<(SpanReader, Opening)>,
     tally: Tally,
     tracks: Vec<TrackReport>,
     warnings: Vec<String>,
@@ -101,16 +102,17 @@ impl<'a> Assembly<'a> {
         index_bytes: Option<u64>,
     ) -> Result<Self, Error> {
         let spans = wanted_spans(task);
-        let Some(Wanted { span, .. }) = spans.first() else {
+        let Some(Wanted { span, mark_in, .. }) = spans.first() else {
             return Err(Error::NoMedia(format!(
                 "the recording has no media between {} and {}",
                 task.range.start, task.range.end
             )));
         };
-        let reader = SpanReader::open(host, span, needs_thorough(task))?;
+        let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
+        let opening = open_at(&mut reader, *mark_in)?;
         let video = reader.video();
         let (method, warning) = match video {
-            Some(video) => choose(task, &reader, video)?,
+            Some(video) => choose(task, &reader, video, &opening)?,
             None => (Method::Copy, None),
         };
         let streams = output_streams(&reader, &method)?;
@@ -129,7 +131,7 @@ impl<'a> Assembly<'a> {
             index_bytes,
             layout,
             video,
-            reader: Some(reader),
+            open: Some((reader, opening)),
             tally: Tally::default(),
             tracks,
             warnings: warning.into_iter().collect(),
@@ -138,11 +140,11 @@ impl<'a> Assembly<'a> {
 
     fn run(mut self) -> Result<Made, Error> {
         for wanted in wanted_spans(self.task) {
-            let reader = match self.reader.take() {
-                Some(reader) => reader,
-                None => self.open_next(wanted.span)?,
+            let (reader, opening) = match self.open.take() {
+                Some(open) => open,
+                None => self.open_next(&wanted)?,
             };
-            self.cut_span(reader, &wanted)?;
+            self.cut_span(reader, opening, &wanted)?;
         }
         let (Some(first), Some(last)) = (self.tally.first, self.tally.last) else {
             return Err(Error::NoMedia(format!(
@@ -178,8 +180,8 @@ impl<'a> Assembly<'a> {
     }
 
     /// Opens a span after the first, which must be coded alike: a file has one description of each track.
-    fn open_next(&self, span: &Span) -> Result<SpanReader, Error> {
-        let reader = SpanReader::open(self.host, span, needs_thorough(self.task))?;
+    fn open_next(&self, wanted: &Wanted<'_>) -> Result<(SpanReader, Opening), Error> {
+        let mut reader = SpanReader::open(self.host, wanted.span, needs_thorough(self.task))?;
         let tracks = reader.tracks().len();
         let differs = tracks != self.layout.len()
             || reader.video() != self.video
@@ -187,14 +189,14 @@ impl<'a> Assembly<'a> {
         if differs {
             return Err(Error::Unsupported(format!(
                 "the recording is coded differently from {} on, and one file can't hold both",
-                span.range.start
+                wanted.span.range.start
             )));
         }
-        Ok(reader)
+        let opening = open_at(&mut reader, wanted.mark_in)?;
+        Ok((reader, opening))
     }
 
-    fn cut_span(&mut self, mut reader: SpanReader, wanted: &Wanted<'_>) -> Result<(), Error> {
-        let opening = open_at(&mut reader, wanted.mark_in)?;
+    fn cut_span(&mut self, mut reader: SpanReader, opening: Opening, wanted: &Wanted<'_>) -> Result<(), Error> {
         let place = Place {
             offset: self.tally.offset,
             is_first: self.tally.first.is_none(),

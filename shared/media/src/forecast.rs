@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crate::{
     ClipReport, ClipTask, Cut, Error, Span,
     clip::{Method, Wanted, choose, needs_thorough, track_reports, wanted_spans},
-    cut::{Opening, open_at},
+    cut::{Bounds, Opening, SmartStyle, open_at},
     ffmpeg::Packet,
     host::Host,
-    nal::{Framing, is_idr},
+    nal::Access,
     plan::cut_tail,
-    source::{SpanReader, frame_nanos, pts},
+    source::{SpanReader, dts, frame_nanos, pts},
     time::{NANOS, TimeRange, WallTime},
 };
 
@@ -49,13 +49,16 @@ fn plan_span(
 ) -> Result<Option<ClipReport>, Error> {
     let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
     let Some(video) = reader.video() else { return plan_sound(task, host, &reader, span).map(Some) };
-    let (method, warning) = choose(task, &reader, video)?;
-    let clock = reader.clock(video);
     let opening = open_at(&mut reader, mark_in)?;
+    let (method, warning) = choose(task, &reader, video, &opening)?;
+    let clock = reader.clock(video);
     let bound = mark_out.map_or(i64::MAX, |mark_out| clock.at_or_after(mark_out));
     let Some(base) = opening.base.filter(|base| *base < bound) else { return Ok(None) };
     let frame = frame_nanos(reader.stream(video).info.frame_rate).unwrap_or(NANOS / 25).max(1);
-    let head = head_frames(&mut reader, video, &opening, base, bound)?;
+    let head = match &method {
+        Method::Smart(style) => head_frames(&mut reader, video, &opening, style, Bounds { base, mark_out: bound })?,
+        Method::Copy | Method::Encode(_) => 0,
+    };
     let (end, tail) = match mark_out {
         Some(mark_out) => plan_tail(host, task, span, mark_out, &method)?,
         None => (span.range.end, 0),
@@ -103,30 +106,56 @@ fn plan_sound(task: &ClipTask, host: &Arc<dyn Host>, reader: &SpanReader, span: 
 }
 
 /// How many frames lie before the first that copying can begin with.
-fn head_frames(reader: &mut SpanReader, video: usize, opening: &Opening, base: i64, bound: i64) -> Result<i64, Error> {
-    let framing = Framing::of(crate::ffmpeg::extradata(reader.parameters(video)));
-    let begins = |packet: &Packet| {
-        let data = packet.data().unwrap_or_default();
-        packet.is_key() && pts(packet) >= base && is_idr(framing, data)
-    };
-    let is_shown = |packet: &Packet| pts(packet) >= base && pts(packet) < bound;
-    let mut frames = 0;
+fn head_frames(
+    reader: &mut SpanReader,
+    video: usize,
+    opening: &Opening,
+    style: &SmartStyle,
+    bounds: Bounds,
+) -> Result<i64, Error> {
+    let mut head = HeadCount { style, bounds, frames: 0, begun: false, key: None };
     for packet in &opening.video {
-        if begins(packet) {
-            return Ok(frames);
+        if !head.take(packet) {
+            return Ok(head.frames);
         }
-        frames += i64::from(is_shown(packet));
     }
     while let Some(next) = reader.next()? {
-        if next.track != video {
-            continue;
-        }
-        if begins(&next.packet) || next.pts() >= bound {
+        if next.track == video && (!head.take(&next.packet) || dts(&next.packet) >= bounds.mark_out) {
             break;
         }
-        frames += i64::from(is_shown(&next.packet));
     }
-    Ok(frames)
+    Ok(head.frames)
+}
+
+/// Counts the frames that a [`crate::cut::SmartCutter`] encodes before it copies.
+struct HeadCount<'a> {
+    style: &'a SmartStyle,
+    bounds: Bounds,
+    frames: i64,
+    /// Whether anything was read: then leading pictures of a keyframe are decodable.
+    begun: bool,
+    /// The keyframe whose leading pictures are being counted.
+    key: Option<i64>,
+}
+
+impl HeadCount<'_> {
+    /// Takes the next packet; false once copying has begun.
+    fn take(&mut self, packet: &Packet) -> bool {
+        let (time, Bounds { base, mark_out }) = (pts(packet), self.bounds);
+        let is_shown = time >= base && time < mark_out;
+        if let Some(key) = self.key {
+            self.frames += i64::from(is_shown && time < key);
+            return time < key;
+        }
+        let begun = std::mem::replace(&mut self.begun, true);
+        match self.style.access(packet) {
+            Access::Clean if is_shown => return false,
+            Access::Leading if is_shown && !begun => return false,
+            Access::Leading if is_shown => self.key = Some(time),
+            _ => self.frames += i64::from(is_shown),
+        }
+        true
+    }
 }
 
 /// Where the clip ends, and how many frames before that are encoded.

@@ -2,7 +2,7 @@
 
 use crate::{
     ClipTask, Container, Cut, Error, Span, TrackFate, TrackReport, VideoTarget,
-    cut::{SmartStyle, full_settings},
+    cut::{Opening, SmartStyle, full_settings},
     ffmpeg::{EncoderSettings, VideoShape},
     source::SpanReader,
     time::{TimeRange, WallTime},
@@ -48,7 +48,12 @@ pub(crate) enum Method {
 }
 
 /// Chooses how the video is made, and says why if it isn't as asked.
-pub(crate) fn choose(task: &ClipTask, reader: &SpanReader, video: usize) -> Result<(Method, Option<String>), Error> {
+pub(crate) fn choose(
+    task: &ClipTask,
+    reader: &SpanReader,
+    video: usize,
+    opening: &Opening,
+) -> Result<(Method, Option<String>), Error> {
     let stream = reader.stream(video);
     let encode = |target| {
         let shape = VideoShape::of_parameters(&stream.parameters).ok_or_else(|| {
@@ -63,14 +68,10 @@ pub(crate) fn choose(task: &ClipTask, reader: &SpanReader, video: usize) -> Resu
         }
         (VideoTarget::Keep, Cut::Keyframe | Cut::EditList) => Ok((Method::Copy, None)),
         (VideoTarget::Keep, Cut::Exact) => {
-            let refusal = if stream.info.codec == "h264" {
-                match SmartStyle::of(stream, task.container == Container::Ts) {
-                    Ok(style) => return Ok((Method::Smart(Box::new(style)), None)),
-                    Err(Error::Unsupported(reason)) => reason,
-                    Err(error) => return Err(error),
-                }
-            } else {
-                format!("{} can't be smart cut", stream.info.codec)
+            let refusal = match SmartStyle::of(stream, opening.video.first(), task.container == Container::Ts) {
+                Ok(style) => return Ok((Method::Smart(Box::new(style)), None)),
+                Err(Error::Unsupported(reason)) => reason,
+                Err(error) => return Err(error),
             };
             let target = if stream.info.codec == "hevc" { VideoTarget::H265 } else { VideoTarget::H264 };
             Ok((encode(target)?, Some(format!("the whole video is encoded: {refusal}"))))

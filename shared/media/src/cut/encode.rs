@@ -34,6 +34,9 @@ pub(crate) fn full_settings(target: VideoTarget, stream: &Stream) -> EncoderSett
     }
 }
 
+/// Takes the packets of an encoder.
+pub(super) type Emit<'a> = dyn FnMut(&Packet) -> Result<(), Error> + 'a;
+
 /// Decodes what it is fed, and encodes the frames inside its bounds.
 pub(super) struct Recoder {
     pub(super) bounds: Bounds,
@@ -60,7 +63,7 @@ impl Recoder {
     }
 
     /// Takes the next packet, or `None` at the end of the source, and hands encoded packets to `emit`.
-    pub(super) fn feed(&mut self, packet: Option<&Packet>, emit: &mut dyn FnMut(&Packet)) -> Result<(), Error> {
+    pub(super) fn feed(&mut self, packet: Option<&Packet>, emit: &mut Emit<'_>) -> Result<(), Error> {
         let Self { bounds, decoder, encoder, last, reached_end, strict } = self;
         let mut each = |mut frame: Frame| {
             let Some(pts) = frame.pts() else { return Ok(()) };
@@ -73,10 +76,7 @@ impl Recoder {
                 return Err(Error::Unusable("a frame at the edge of the range can't be decoded".into()));
             }
             *last = Some(pts);
-            encoder.encode(&mut frame, pts, &mut |packet| {
-                emit(packet);
-                Ok(())
-            })
+            encoder.encode(&mut frame, pts, &mut |packet| emit(packet))
         };
         match packet {
             Some(packet) => decoder.decode(packet, &mut each),
@@ -85,12 +85,9 @@ impl Recoder {
     }
 
     /// Ends the run: no more packets come, and the encoder gives up what it holds.
-    pub(super) fn finish(mut self, emit: &mut dyn FnMut(&Packet)) -> Result<(), Error> {
+    pub(super) fn finish(mut self, emit: &mut Emit<'_>) -> Result<(), Error> {
         self.feed(None, emit)?;
-        self.encoder.finish(&mut |packet| {
-            emit(packet);
-            Ok(())
-        })
+        self.encoder.finish(&mut |packet| emit(packet))
     }
 }
 
@@ -117,11 +114,18 @@ fn encoded(packet: &Packet) -> CutPacket {
 impl Cutter for EncodeCutter {
     fn push(&mut self, packet: Packet, out: &mut Vec<CutPacket>) -> Result<bool, Error> {
         let Some(recoder) = &mut self.0 else { return Ok(false) };
-        recoder.feed(Some(&packet), &mut |packet| out.push(encoded(packet)))?;
+        recoder.feed(Some(&packet), &mut |packet| {
+            out.push(encoded(packet));
+            Ok(())
+        })?;
         Ok(!recoder.reached_end)
     }
 
     fn finish(&mut self, out: &mut Vec<CutPacket>) -> Result<(), Error> {
-        self.0.take().map_or(Ok(()), |recoder| recoder.finish(&mut |packet| out.push(encoded(packet))))
+        let Some(recoder) = self.0.take() else { return Ok(()) };
+        recoder.finish(&mut |packet| {
+            out.push(encoded(packet));
+            Ok(())
+        })
     }
 }

@@ -5,11 +5,13 @@ mod copy;
 mod encode;
 mod opening;
 mod smart;
+mod style;
 
 pub(crate) use copy::CopyCutter;
 pub(crate) use encode::{EncodeCutter, full_settings, threads};
 pub(crate) use opening::{Opening, open_at};
-pub(crate) use smart::{SmartCutter, SmartStyle};
+pub(crate) use smart::SmartCutter;
+pub(crate) use style::SmartStyle;
 
 use crate::{Error, ffmpeg::Packet};
 

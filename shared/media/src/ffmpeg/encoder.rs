@@ -56,6 +56,31 @@ impl VideoShape {
         }
     }
 
+    /// Chroma subsampling: `420`, `422`, `444`; something else for what isn't YUV.
+    pub(crate) fn chroma(&self) -> &'static str {
+        let Some((components, width, height, _)) = self.layout() else { return "?" };
+        match (components, width, height) {
+            (1, ..) => "400",
+            (3, 1, 1) => "420",
+            (3, 1, 0) => "422",
+            (3, 0, 0) => "444",
+            _ => "?",
+        }
+    }
+
+    /// Bits of a luma sample; 0 if unknown.
+    pub(crate) fn depth(&self) -> i32 {
+        self.layout().map_or(0, |(.., depth)| depth)
+    }
+
+    /// Components, the binary logarithms of the chroma subsampling, and bits of a sample.
+    fn layout(&self) -> Option<(u8, u8, u8, i32)> {
+        // SAFETY: the call takes any number, and answers with a null pointer or an entry of a static table.
+        let description = unsafe { ff::ffi::av_pix_fmt_desc_get(self.format).as_ref() }?;
+        let depth = description.comp[0].depth;
+        Some((description.nb_components, description.log2_chroma_w, description.log2_chroma_h, depth))
+    }
+
     /// The same shape in a pixel format that the encoders take.
     fn encodable(mut self) -> Self {
         if !DIRECT.iter().any(|format| ff::ffi::AVPixelFormat::from(*format) == self.format) {
