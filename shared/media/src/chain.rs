@@ -3,11 +3,13 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::FileExt,
     sync::Arc,
 };
 
-use crate::{Error, Part, Piece, host::Host};
+use crate::{
+    Error, Part, Piece,
+    host::{Host, Source, read_exact_at},
+};
 
 /// What a demuxer reads.
 pub(crate) trait Bytes: Read + Seek + Send {
@@ -35,7 +37,7 @@ pub(crate) struct Chain {
 }
 
 struct Open {
-    file: File,
+    source: Box<dyn Source>,
     start: u64,
     position: u64,
     end: u64,
@@ -53,17 +55,16 @@ impl Chain {
     }
 
     fn open(&self, piece: Piece) -> io::Result<Open> {
-        let file = self.host.open(piece.source).map_err(io::Error::other)?;
-        // Not `metadata`: a child may look at what it was given only, and `statx` takes a path.
-        let size = rustix::fs::fstat(&file)?.st_size.unsigned_abs();
+        let source = self.host.open(piece.source).map_err(io::Error::other)?;
+        let size = source.size()?;
         let end = piece.length.map_or(Some(size), |length| piece.offset.checked_add(length));
         match end {
             Some(end) if piece.offset < end && end <= size => {
-                if self.boxed && !ends_with_a_box(&file, piece.offset, end)? {
+                if self.boxed && !ends_with_a_box(&*source, piece.offset, end)? {
                     let problem = "it is damaged, or cut short: its last box is not whole".into();
                     return Err(io::Error::other(Error::Damaged { source_index: piece.source, problem }));
                 }
-                Ok(Open { file, start: piece.offset, position: piece.offset, end })
+                Ok(Open { source, start: piece.offset, position: piece.offset, end })
             }
             _ => Err(io::Error::other(Error::Damaged {
                 source_index: piece.source,
@@ -79,7 +80,7 @@ impl Chain {
 }
 
 /// Whether the bytes from `start` to `end` are boxes, the last of them whole.
-fn ends_with_a_box(file: &File, start: u64, end: u64) -> io::Result<bool> {
+fn ends_with_a_box(source: &dyn Source, start: u64, end: u64) -> io::Result<bool> {
     /// More boxes than any segment has; what claims more isn't worth reading.
     const MAX_BOXES: usize = 10_000;
     let mut position = start;
@@ -89,7 +90,7 @@ fn ends_with_a_box(file: &File, start: u64, end: u64) -> io::Result<bool> {
         }
         let mut header = [0; 16];
         let known = usize::try_from(end - position).unwrap_or(usize::MAX).min(header.len());
-        file.read_exact_at(&mut header[..known], position)?;
+        read_exact_at(source, &mut header[..known], position)?;
         let word =
             |at: usize| u64::from(u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
         let size = match word(0) {
@@ -118,7 +119,7 @@ impl Read for Chain {
         loop {
             if let Some(open) = &mut self.current {
                 let wanted = buffer.len().min(usize::try_from(open.end - open.position).unwrap_or(usize::MAX));
-                let read = open.file.read_at(&mut buffer[..wanted], open.position)?;
+                let read = open.source.read_at(&mut buffer[..wanted], open.position)?;
                 open.position += read as u64;
                 if read > 0 || buffer.is_empty() || self.pieces.len() == 1 {
                     return Ok(read);

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::{
     Anchor, ClipReport, ClipTask, Container, Cut, Error, Format, Input, Outcome, Part, Piece, Progress, Segment, Span,
     Task, VideoTarget,
-    host::Host,
+    host::{Host, Source},
     time::{NANOS, TimeRange, WallTime},
     verbs,
 };
@@ -33,8 +33,9 @@ struct TestHost {
 }
 
 impl Host for TestHost {
-    fn open(&self, source: u32) -> Result<File, Error> {
-        File::open(&self.sources[source as usize]).map_err(|error| Error::Io(error.to_string()))
+    fn open(&self, source: u32) -> Result<Box<dyn Source>, Error> {
+        let file = File::open(&self.sources[source as usize]).map_err(|error| Error::Io(error.to_string()))?;
+        Ok(Box::new(file))
     }
 
     fn output(&self) -> Result<File, Error> {

@@ -195,9 +195,8 @@ fn estimate(host: &Arc<dyn Host>, span: &Span, length: i64) -> Result<u64, Error
             let size = match segment.piece.length {
                 Some(length) => length,
                 None => {
-                    let file = host.open(segment.piece.source)?;
-                    let size =
-                        rustix::fs::fstat(&file).map_err(|error| Error::Io(error.to_string()))?.st_size.unsigned_abs();
+                    let source = host.open(segment.piece.source)?;
+                    let size = source.size().map_err(|error| Error::Io(error.to_string()))?;
                     size.saturating_sub(segment.piece.offset)
                 }
             };

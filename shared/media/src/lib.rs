@@ -4,7 +4,7 @@
 //! Synchronous. It knows no network, no database and no gRPC; where sources lie is the caller's business ([`Sources`]).
 //!
 //! ```text
-//! parent   pool.rs       starts, feeds, watches and kills children
+//! parent   pool.rs       starts, feeds, watches and kills children; reads for them what lies elsewhere
 //!          wire.rs       messages and file descriptors over a socket pair
 //! child    worker.rs     hidden subcommand: takes a task, closes the sandbox, runs it
 //!          sandbox.rs    what a child may still do
@@ -40,6 +40,6 @@ mod wire;
 mod worker;
 
 pub use error::Error;
-pub use pool::{Control, Limits, Pool, PoolConfig, Sources};
+pub use pool::{Control, Limits, Opened, Pool, PoolConfig, RangeReader, Sources};
 pub use task::*;
 pub use worker::run_worker_if_requested;

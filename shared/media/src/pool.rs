@@ -1,10 +1,11 @@
 //! The parent's side: a few children are kept warm, each takes one task, and none is trusted.
 
 mod child;
+mod fetch;
 mod session;
 mod spares;
 
-use std::{fs::File, io, path::PathBuf, time::Duration};
+use std::{fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 
 use self::{
     session::{Failure, Session},
@@ -25,11 +26,13 @@ pub struct PoolConfig {
     /// How many children wait for a task, over and above those that have one. With none, each task waits for its child
     /// to start.
     pub warm: usize,
+    /// Where tasks keep what they read from afar, at most 128 MiB each, in files without a name.
+    pub scratch: PathBuf,
 }
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { program: "/proc/self/exe".into(), warm: 2 }
+        Self { program: "/proc/self/exe".into(), warm: 2, scratch: std::env::temp_dir() }
     }
 }
 
@@ -38,7 +41,8 @@ impl Default for PoolConfig {
 pub struct Limits {
     /// Time in all.
     pub wall: Duration,
-    /// Time in which neither phase, media time nor bytes written change, nor a source is opened for the first time.
+    /// Time in which neither phase, media time nor bytes written change, nor a source is opened or a part of a remote one
+    /// comes for the first time.
     pub no_progress: Duration,
     /// Resident memory.
     pub memory_bytes: u64,
@@ -54,7 +58,32 @@ pub trait Sources: Send + Sync {
     ///
     /// # Errors
     /// Whatever kept it from being opened. The task may go on without that source.
-    fn open(&self, name: &str) -> io::Result<File>;
+    fn open(&self, name: &str) -> io::Result<Opened>;
+}
+
+/// A source, as it lies.
+pub enum Opened {
+    /// A file of this machine, which the child reads itself.
+    Local(File),
+    /// Something far away, which this process reads for the child, and no more of it than the child needs.
+    Remote(Arc<dyn RangeReader>),
+}
+
+/// Reads a source that lies elsewhere. It is called from threads of the pool's own, from several at once, and may
+/// block; a read must end by itself some time, also when nobody waits for it any more. What passes off by itself is for
+/// the reader to try again.
+pub trait RangeReader: Send + Sync {
+    /// The length of the source in bytes; asked first. All later reads are of the version that it was asked of.
+    ///
+    /// # Errors
+    /// `NotFound` if it isn't there.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` from `offset` on. It ends within the source.
+    ///
+    /// # Errors
+    /// Whatever kept it from being read whole, another version taking its place included.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
 /// The caller's hold on a running task. Both are called from the thread that is in [`Pool::run`], some twenty times a
@@ -70,6 +99,7 @@ pub trait Control: Sync {
 /// Children that wait for tasks. Dropping it ends them.
 pub struct Pool {
     spares: Spares,
+    scratch: PathBuf,
 }
 
 impl Pool {
@@ -84,9 +114,10 @@ impl Pool {
                 "a worker has no workers: main must begin with run_worker_if_requested".into(),
             ));
         }
+        let scratch = config.scratch.clone();
         let spares =
             Spares::new(config).map_err(|error| Error::Internal(format!("no media process starts: {error}")))?;
-        Ok(Self { spares })
+        Ok(Self { spares, scratch })
     }
 
     /// Does `task` in a child process and waits for it. `output` is for tasks that write a file: empty, open for
@@ -110,7 +141,7 @@ impl Pool {
                 return Err(Error::Cancelled);
             }
             let child = self.spares.take().map_err(|error| Error::Io(format!("no media process starts: {error}")))?;
-            match Session::new(child, task, sources, limits, control).run(output) {
+            match Session::new(child, task, sources, limits, control, &self.scratch).run(output) {
                 Ok(outcome) => return Ok(outcome),
                 Err(Failure::Task(error)) => return Err(named(error, task)),
                 Err(Failure::Lost { begun: false, why }) if replacements < MAX_REPLACEMENTS => {

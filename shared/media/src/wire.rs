@@ -35,10 +35,41 @@ const CHUNK_BYTES: usize = 64 << 10;
 pub(crate) enum ToChild<'a> {
     /// What to do; sent once. The output comes with it, if there is one.
     Task(Order<'a>),
-    /// Answers `Open`: the source comes with it, or why it couldn't be opened.
-    Source(Result<(), Error>),
+    /// Answers `Open`: a file comes with it, or why the source couldn't be opened.
+    Source(Result<Opening, Error>),
+    /// Answers `Fetch`: the blocks are in their slots, or none of them is, for this reason.
+    Fetched { run: Run, result: Result<(), Error> },
     /// The caller wants the work to stop.
     Cancel,
+}
+
+/// What the file is that comes with an opened source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Opening {
+    /// The source itself.
+    Whole,
+    /// The task's scratch file, into which the parent puts what the child asks for of a source of this size.
+    Remote { size_bytes: u64 },
+}
+
+/// Remote sources are fetched in blocks of this size, the last one as long as what is left.
+pub(crate) const BLOCK_BYTES: u64 = 1 << 20;
+/// Blocks that the scratch file has room for: what a task reads from afar takes no more of the disk than that.
+pub(crate) const SLOTS: u32 = 128;
+/// The longest run of blocks fetched at once.
+pub(crate) const MAX_RUN: usize = 4;
+/// Runs that may be on their way at once.
+pub(crate) const MAX_FETCHES: usize = 4;
+
+/// Blocks of a source that follow each other, and the slots of the scratch file that they are to be put into. The child
+/// keeps the books of what is where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) source: u32,
+    /// Number of the first block.
+    pub(crate) block: u64,
+    /// One for each block, `MAX_RUN` at most.
+    pub(crate) slots: Vec<u32>,
 }
 
 /// A task and the terms that the kernel holds the child to.
@@ -61,6 +92,8 @@ pub(crate) enum FromChild {
     Ready(Sandbox),
     /// It needs a source, by number.
     Open { source: u32 },
+    /// It needs blocks of a remote source that it has opened.
+    Fetch(Run),
     /// How far it is.
     Progress(Progress),
     /// What the task came to; said last.
@@ -81,7 +114,7 @@ impl Message for ToChild<'_> {
         match self {
             Self::Task(order) => order.has_output,
             Self::Source(answer) => answer.is_ok(),
-            Self::Cancel => false,
+            Self::Fetched { .. } | Self::Cancel => false,
         }
     }
 
@@ -209,8 +242,23 @@ impl Channel {
     /// Waits for something to receive (`IN`) or for room to send (`OUT`), at most for `timeout`; for ever, if there is
     /// none.
     pub(crate) fn wait(&self, events: PollFlags, timeout: Option<Duration>) -> Result<(), Fault> {
+        self.wait_or(events, None, timeout)
+    }
+
+    /// As [`Channel::wait`], but also wakes when `bell` can be read.
+    pub(crate) fn wait_or(
+        &self,
+        events: PollFlags,
+        bell: Option<BorrowedFd<'_>>,
+        timeout: Option<Duration>,
+    ) -> Result<(), Fault> {
         let timeout = timeout.map(|timeout| Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 }));
-        match poll(&mut [PollFd::new(&self.socket, events)], timeout.as_ref()) {
+        let socket = PollFd::new(&self.socket, events);
+        let polled = match bell {
+            Some(bell) => poll(&mut [socket, PollFd::from_borrowed_fd(bell, PollFlags::IN)], timeout.as_ref()),
+            None => poll(&mut [socket], timeout.as_ref()),
+        };
+        match polled {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }

@@ -1,6 +1,9 @@
 //! The child's side: takes one task from its parent, runs it, answers, and exits. Nothing of a hostile source outlives
 //! it.
 
+mod blocks;
+mod desk;
+
 use std::{
     any::Any,
     env, fs,
@@ -9,8 +12,7 @@ use std::{
     os::fd::{AsFd, AsRawFd},
     panic::{AssertUnwindSafe, catch_unwind},
     process,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::Arc,
 };
 
 use rustix::{
@@ -19,18 +21,15 @@ use rustix::{
     thread::{CapabilitySet, CapabilitySets},
 };
 
+use self::desk::Desk;
 use crate::{
-    Error, Outcome, Phase, Progress, Task,
-    host::Host,
-    sandbox, verbs,
+    Error, Outcome, Task, sandbox, verbs,
     wire::{Channel, Fault, FromChild, Order, ToChild},
 };
 
 /// Makes a program run as a worker: `<program> __media-worker <process id of the parent>`.
 pub(crate) const SUBCOMMAND: &str = "__media-worker";
 
-/// How often progress is sent, and cancellation looked for.
-const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// Open files: a handful of sources, the output, and what FFmpeg needs, with room to spare.
 const MAX_FILES: u64 = 256;
 /// How much later than others a background task gets the processor.
@@ -78,7 +77,7 @@ fn work(parent: Option<Pid>) -> io::Result<()> {
         (other, _) => return Err(io::Error::other(format!("instead of a task came {other:?}"))),
     };
     hold_to(&order, mapped)?;
-    let desk = Arc::new(Desk { output, line: Mutex::new(Line { channel, reported: None, cancelled: false }) });
+    let desk = Arc::new(Desk::new(channel, output));
     let outcome = catch(&order.task, desk.clone());
     let mut line = desk.line();
     match line.channel.queue(&FromChild::Done(outcome), None) {
@@ -164,73 +163,6 @@ fn catch(task: &Task, desk: Arc<Desk>) -> Result<Outcome, Error> {
 fn message_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
-}
-
-/// The [`Host`] of a task: what it may have, it gets from the parent.
-struct Desk {
-    output: Option<File>,
-    line: Mutex<Line>,
-}
-
-struct Line {
-    channel: Channel,
-    /// When progress was last sent, and in which phase.
-    reported: Option<(Instant, Phase)>,
-    cancelled: bool,
-}
-
-impl Desk {
-    /// A panic on another thread leaves the line as good as it was: messages are queued whole.
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Host for Desk {
-    fn open(&self, source: u32) -> Result<File, Error> {
-        let mut line = self.line();
-        line.check()?;
-        line.send(&FromChild::Open { source })?;
-        match receive(&mut line.channel)? {
-            (ToChild::Source(Ok(())), Some(file)) => Ok(file),
-            (ToChild::Source(Err(why)), _) => Err(why),
-            (ToChild::Cancel, _) => {
-                line.cancelled = true;
-                Err(Error::Cancelled)
-            }
-            (other, _) => Err(Error::Internal(format!("instead of source {source} came {other:?}"))),
-        }
-    }
-
-    fn output(&self) -> Result<File, Error> {
-        let output = self.output.as_ref().ok_or_else(|| Error::Internal("the task came without an output".into()))?;
-        output.try_clone().map_err(|error| Error::Io(format!("the output: {error}")))
-    }
-
-    fn report(&self, progress: Progress) -> Result<(), Error> {
-        let mut line = self.line();
-        line.check()?;
-        let now = Instant::now();
-        let is_due = |(at, phase)| phase != progress.phase || now.duration_since(at) >= REPORT_INTERVAL;
-        if line.reported.is_none_or(is_due) {
-            line.reported = Some((now, progress.phase));
-            line.send(&FromChild::Progress(progress))?;
-            if let Some((message, _)) = line.channel.receive::<ToChild<'_>>()? {
-                line.cancelled = matches!(message, ToChild::Cancel);
-            }
-        }
-        line.check()
-    }
-}
-
-impl Line {
-    fn check(&self) -> Result<(), Error> {
-        if self.cancelled { Err(Error::Cancelled) } else { Ok(()) }
-    }
-
-    fn send(&mut self, message: &FromChild) -> Result<(), Fault> {
-        send(&mut self.channel, message)
-    }
 }
 
 fn send(channel: &mut Channel, message: &FromChild) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use media::{Input, Sources, time::WallTime};
+use media::{Input, Opened, Sources, time::WallTime};
 use rustix::io::Errno;
 
 use crate::{
@@ -156,8 +156,8 @@ impl Library {
 }
 
 impl Sources for Library {
-    fn open(&self, name: &str) -> io::Result<File> {
-        self.open_source(name)
+    fn open(&self, name: &str) -> io::Result<Opened> {
+        self.open_source(name).map(Opened::Local)
     }
 }
 

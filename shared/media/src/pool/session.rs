@@ -1,22 +1,25 @@
 //! One task on one child: what the child asks for, says and uses, held against what it may.
 
+mod sources;
+
 use std::{
     borrow::Cow,
     collections::HashSet,
     fs::File,
-    io,
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::ExitStatus,
     sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::{event::PollFlags, io::Errno, process::Signal};
+use rustix::{event::PollFlags, process::Signal};
 
 use super::{
     Control, Limits, Sources,
     child::{Child, START_PATIENCE},
+    fetch::Fetcher,
 };
 use crate::{
     Error, Outcome, Progress, Task,
@@ -37,8 +40,6 @@ const ADDRESS_SPACE_RESERVE: u64 = 512 << 20;
 /// Asked once: the answer is in a handful of files.
 static PROCESSORS: LazyLock<u64> =
     LazyLock::new(|| thread::available_parallelism().map_or(1, |count| count.get() as u64));
-/// Longest reason for a source that can't be opened, in characters.
-const MAX_REASON_CHARS: usize = 1000;
 
 /// Why a session has no outcome.
 pub(super) enum Failure {
@@ -72,6 +73,10 @@ pub(super) struct Session<'a> {
     /// Whether it has said anything about the task.
     begun: bool,
     opened: HashSet<u32>,
+    /// Reads sources that lie elsewhere, once there is one.
+    fetcher: Option<Fetcher>,
+    /// Where its scratch file is.
+    scratch: &'a Path,
     progress: Progress,
     /// When the work last moved.
     moved: Instant,
@@ -88,6 +93,7 @@ impl<'a> Session<'a> {
         sources: &'a dyn Sources,
         limits: &'a Limits,
         control: &'a dyn Control,
+        scratch: &'a Path,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -101,6 +107,8 @@ impl<'a> Session<'a> {
             cancelled: None,
             begun: false,
             opened: HashSet::new(),
+            fetcher: None,
+            scratch,
             progress: Progress::default(),
             moved: now,
             unreported: false,
@@ -156,6 +164,7 @@ impl<'a> Session<'a> {
                 self.tick(now)?;
                 self.next_tick = now + TICK;
             }
+            self.deliver()?;
             self.child.channel.flush()?;
             match self.child.channel.receive()? {
                 Some((FromChild::Done(answer), _)) => return self.accept(answer),
@@ -163,7 +172,8 @@ impl<'a> Session<'a> {
                 None => {
                     let mut events = PollFlags::IN;
                     events.set(PollFlags::OUT, self.child.channel.is_backed_up());
-                    self.child.channel.wait(events, Some(self.next_tick.saturating_duration_since(now)))?;
+                    let bell = self.fetcher.as_ref().map(Fetcher::bell);
+                    self.child.channel.wait_or(events, bell, Some(self.next_tick.saturating_duration_since(now)))?;
                 }
             }
         }
@@ -178,32 +188,11 @@ impl<'a> Session<'a> {
             }
             _ if !self.child.ready => return Err(protocol("it spoke before it was ready")),
             FromChild::Open { source } => self.open(source)?,
+            FromChild::Fetch(run) => self.fetch(run)?,
             FromChild::Progress(progress) => self.note(progress)?,
             FromChild::Done(_) => return Err(protocol("it was done twice")),
         }
         self.begun = true;
-        Ok(())
-    }
-
-    fn open(&mut self, source: u32) -> Result<(), End> {
-        let name = self.task.input().sources.get(source as usize);
-        let name =
-            name.ok_or_else(|| protocol(format!("it asked for source {source}, which its task doesn't have")))?;
-        if self.cancelled.is_some() {
-            return Ok(());
-        }
-        if self.child.channel.is_backed_up() {
-            return Err(protocol("it asked for a source before it took the last"));
-        }
-        let (answer, file) = match self.sources.open(name) {
-            Ok(file) => (Ok(()), Some(file)),
-            Err(error) => (Err(unopened(name, &error)), None),
-        };
-        self.child.channel.queue(&ToChild::Source(answer), file)?;
-        // Only the first time: else a child that goes in circles would seem to get somewhere.
-        if self.opened.insert(source) {
-            self.moved = Instant::now();
-        }
         Ok(())
     }
 
@@ -320,14 +309,4 @@ fn protocol(why: impl Into<String>) -> End {
 
 fn limit(what: String) -> End {
     End::Task(Error::Limit(what))
-}
-
-/// What it means that a source can't be opened: one that isn't there, or isn't a file, will not be next time either.
-fn unopened(name: &str, error: &io::Error) -> Error {
-    use io::ErrorKind as K;
-    let reason = format!("{name}: {error}").chars().take(MAX_REASON_CHARS).collect();
-    let is_permanent = matches!(error.kind(), K::NotFound | K::InvalidInput | K::NotADirectory | K::IsADirectory | K::PermissionDenied)
-        // A symbolic link on the way, a way out of the library, a FIFO: openat2(2).
-        || [Errno::LOOP, Errno::XDEV, Errno::NXIO].iter().any(|errno| Errno::from_io_error(error) == Some(*errno));
-    if is_permanent { Error::Unusable(reason) } else { Error::Io(reason) }
 }

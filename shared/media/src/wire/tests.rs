@@ -10,7 +10,7 @@ use std::{
 
 use rustix::event::PollFlags;
 
-use super::{Channel, Fault, FromChild, MAX_BYTES, Message, ToChild};
+use super::{Channel, Fault, FromChild, MAX_BYTES, Message, Opening, ToChild};
 use crate::{Error, Outcome, Progress, Thumbnail, time::WallTime};
 
 fn channels() -> (Channel, Channel) {
@@ -40,12 +40,14 @@ fn files_arrive_with_their_messages() {
     for text in ["one", "two"] {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        parent.queue(&ToChild::Source(Ok(())), Some(file)).unwrap();
+        parent.queue(&ToChild::Source(Ok(Opening::Whole)), Some(file)).unwrap();
         parent.queue(&ToChild::Source(Err(Error::Io("three".into()))), None).unwrap();
     }
     parent.flush().unwrap();
     for text in ["one", "two"] {
-        let Some((ToChild::Source(Ok(())), Some(mut file))) = child.receive().unwrap() else { panic!("no file") };
+        let Some((ToChild::Source(Ok(Opening::Whole)), Some(mut file))) = child.receive().unwrap() else {
+            panic!("no file")
+        };
         let mut read = String::new();
         file.rewind().unwrap();
         file.read_to_string(&mut read).unwrap();

@@ -1,10 +1,11 @@
 //! What a pool makes of children that work and of children that don't.
 
+mod remote;
 mod rogues;
 mod workers;
 
 use std::{
-    fs::{self, File},
+    fs::{self},
     io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -18,8 +19,8 @@ use std::{
 };
 
 use media::{
-    Anchor, Control, Error, Format, Input, Limits, Outcome, Part, Piece, Pool, PoolConfig, Progress, Segment, Sources,
-    Span, Task,
+    Anchor, Control, Error, Format, Input, Limits, Opened, Outcome, Part, Piece, Pool, PoolConfig, Progress, Segment,
+    Sources, Span, Task,
     time::{self, TimeRange, WallTime},
 };
 use rustix::{
@@ -45,7 +46,7 @@ impl House {
         let folder = TempDir::new().unwrap();
         let link = folder.path().join(name);
         symlink(program, &link).unwrap();
-        let pool = Pool::new(PoolConfig { program: link.clone(), warm }).unwrap();
+        let pool = Pool::new(PoolConfig { program: link.clone(), warm, scratch: folder.path().into() }).unwrap();
         Self { folder, program: link, pool }
     }
 
@@ -82,9 +83,10 @@ impl House {
 struct Files;
 
 impl Sources for Files {
-    fn open(&self, name: &str) -> io::Result<File> {
+    fn open(&self, name: &str) -> io::Result<Opened> {
         // Without O_NONBLOCK, opening a FIFO waits for who writes to it.
-        Ok(rustix::fs::open(name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?.into())
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(Opened::Local(rustix::fs::open(name, flags, Mode::empty())?.into()))
     }
 }
 

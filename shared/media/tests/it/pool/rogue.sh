@@ -8,6 +8,9 @@ ready() { say '{"Ready":"Full"}'; }
 task() { head -c 4 <&0 >/dev/null; }
 progress() { say '{"Progress":{"phase":"Render","media_done":'"$1"',"media_total":1000,"written_bytes":0}}'; }
 done_() { say '{"Done":{"Err":"NoSpace"}}'; }
+answer() { length=$(head -c 4 <&0 | od -A n -t u4) && head -c "$((length))" <&0 >/dev/null; }
+# The task is read whole, and then the answer to Open: the source is there to be fetched.
+remote() { ready; answer; say '{"Open":{"source":0}}'; answer; }
 idle() { while :; do sleep 1; done; }
 
 here=${0%/*}
@@ -28,6 +31,12 @@ is_ready_twice) ready; ready; idle ;;
 is_never_ready) task; done_; idle ;;
 mistakes_its_task) ready; task; say '{"Done":{"Ok":{"Thumbnail":{"image":[],"width":1,"height":1,"at":0}}}}'; idle ;;
 asks_for_foreign_source) ready; task; say '{"Open":{"source":1}}'; idle ;;
+asks_for_local_blocks) ready; task; say '{"Fetch":{"source":0,"block":0,"slots":[0]}}'; idle ;;
+asks_for_blocks_behind_the_end) remote; say '{"Fetch":{"source":0,"block":1,"slots":[0]}}'; idle ;;
+asks_for_no_blocks) remote; say '{"Fetch":{"source":0,"block":0,"slots":[]}}'; idle ;;
+asks_for_foreign_slot) remote; say '{"Fetch":{"source":0,"block":0,"slots":[128]}}'; idle ;;
+asks_for_too_many_blocks) remote; say '{"Fetch":{"source":0,"block":0,"slots":[0,1,2,3,4]}}'; idle ;;
+fetches_in_circles) remote; while :; do say '{"Fetch":{"source":0,"block":0,"slots":[0]}}'; answer; done ;;
 asks_for_everything) ready; task; while :; do say '{"Open":{"source":0}}'; done ;;
 goes_in_circles) ready; task; while :; do progress 1; sleep 0.02; done ;;
 is_slow) ready; task; i=0; while :; do i=$((i + 1)); progress $i; sleep 0.02; done ;;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use media::{
-    ClipTask, Error, Limits, Outcome, Pool, PoolConfig, Sources, Task, ThumbnailTask, VideoTarget,
+    ClipTask, Error, Limits, Opened, Outcome, Pool, PoolConfig, Sources, Task, ThumbnailTask, VideoTarget,
     time::{self, TimeRange, WallTime},
 };
 use rustix::{
@@ -105,7 +105,7 @@ fn warm_child_has_given_up_its_rights() {
 struct Deadly<'a>(&'a House);
 
 impl Sources for Deadly<'_> {
-    fn open(&self, name: &str) -> io::Result<File> {
+    fn open(&self, name: &str) -> io::Result<Opened> {
         for pid in self.0.processes() {
             kill_process(pid, Signal::KILL)?;
         }
@@ -204,7 +204,7 @@ fn source_that_cannot_be_opened_is_named() {
 #[ignore = "run by children_end_with_a_parent_that_is_killed"]
 fn parent_to_be_killed() {
     let Some(program) = std::env::var_os("PARENT_OF") else { return };
-    let _pool = Pool::new(PoolConfig { program: program.into(), warm: 2 }).unwrap();
+    let _pool = Pool::new(PoolConfig { program: program.into(), warm: 2, ..PoolConfig::default() }).unwrap();
     println!("\nstarted");
     io::stdin().lines().for_each(drop);
 }
