@@ -421,7 +421,7 @@ fn output_streams(reader: &SpanReader, method: &Method) -> Result<Vec<OutputStre
                 extradata: configuration,
                 timebase: stream.timebase,
                 frame_rate: stream.info.frame_rate,
-                language: stream.info.language.clone(),
+                labels: stream.labels.clone(),
             })
         })
         .collect()

@@ -24,6 +24,7 @@ mod error;
 mod ffmpeg;
 mod forecast;
 mod host;
+mod language;
 mod nal;
 mod plan;
 mod pool;

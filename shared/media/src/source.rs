@@ -140,6 +140,9 @@ impl SpanReader {
             demuxer = Demuxer::open(Chain::new(host.clone(), pieces), part.format, thorough)?;
             start = *wall;
         }
+        if let Some(language) = &part.language {
+            demuxer.assume_language(language);
+        }
         let index = self.parts.len();
         let best_video = best_video(demuxer.streams()).filter(|_| self.video.is_none());
         let mut track_of = vec![None; demuxer.streams().len()];

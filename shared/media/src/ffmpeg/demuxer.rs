@@ -6,13 +6,14 @@ use ff::{codec::Parameters, format::context::StreamIo};
 use ffmpeg_next as ff;
 
 use super::{
-    Packet,
+    Labels, Packet,
     io::{Fault, Source},
     source_error,
 };
 use crate::{
     Error, Format, TrackInfo, TrackKind,
     chain::Bytes,
+    language::iso_639_2,
     time::{Timebase, WallTime},
 };
 
@@ -42,6 +43,8 @@ pub(crate) struct Stream {
     pub(crate) id: u16,
     /// What a caller is told of it.
     pub(crate) info: TrackInfo,
+    /// What the container says about it besides.
+    pub(crate) labels: Labels,
     /// Seconds in a tick of its times.
     pub(crate) timebase: Timebase,
     /// Everything a decoder or muxer needs to know of it.
@@ -96,6 +99,15 @@ impl Demuxer {
 
     pub(crate) fn streams(&self) -> &[Stream] {
         &self.streams
+    }
+
+    /// Says what language the tracks are in, as a manifest states it, where they don't say themselves.
+    pub(crate) fn assume_language(&mut self, tag: &str) {
+        let Some(language) = iso_639_2(tag) else { return };
+        for stream in self.streams.iter_mut().filter(|stream| stream.labels.language.is_none()) {
+            stream.labels.language = Some(language.clone());
+            stream.info.language = Some(language.clone());
+        }
     }
 
     /// Reads the next packet into `packet`; false at the end.
@@ -279,7 +291,7 @@ fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
     let timebase = Timebase::new(timebase.0, timebase.1)
         .ok_or_else(|| Error::Unusable(format!("stream {} has no timebase", stream.index())))?;
     let known = |ticks: i64| (ticks != ff::ffi::AV_NOPTS_VALUE).then_some(ticks);
-    let language = stream.metadata().get("language").filter(|language| *language != "und").map(str::to_owned);
+    let labels = Labels::of(stream);
     let disposition = stream.disposition();
     Ok(Stream {
         index: stream.index(),
@@ -287,10 +299,11 @@ fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
         info: TrackInfo {
             kind,
             codec,
-            language,
+            language: labels.language.clone(),
             size: (kind == TrackKind::Video).then_some(size),
             frame_rate: (kind == TrackKind::Video && rate.0 > 0 && rate.1 > 0).then_some((rate.0, rate.1)),
         },
+        labels,
         timebase,
         parameters,
         start: known(stream.start_time()),

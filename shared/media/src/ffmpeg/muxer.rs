@@ -12,7 +12,7 @@ use ff::{codec::Parameters, format::context::StreamIo};
 use ffmpeg_next as ff;
 
 use super::{
-    Packet,
+    Labels, Packet,
     io::{Fault, Sink},
     output_error,
 };
@@ -48,8 +48,8 @@ pub(crate) struct OutputStream {
     pub(crate) timebase: Timebase,
     /// Average frames in a second; video only.
     pub(crate) frame_rate: Option<(i32, i32)>,
-    /// ISO 639-2 language.
-    pub(crate) language: Option<String>,
+    /// What the container is to say about it besides.
+    pub(crate) labels: Labels,
 }
 
 /// Options of a container.
@@ -187,11 +187,7 @@ fn add_stream(
     if let Some((num, den)) = stream.frame_rate {
         added.set_avg_frame_rate(ff::Rational(num, den));
     }
-    if let Some(language) = &stream.language {
-        let mut metadata = ff::Dictionary::new();
-        metadata.set("language", language);
-        added.set_metadata(metadata);
-    }
+    stream.labels.apply(&mut added)?;
     let is_hevc = stream.parameters.id() == ff::codec::Id::HEVC;
     // SAFETY: the stream was just added and is exclusively borrowed; its parameters are valid. The tag of the source's
     // container means nothing in this one; the muxer chooses, but for HEVC, where only `hvc1` plays everywhere.
