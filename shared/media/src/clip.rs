@@ -1,443 +1,130 @@
 //! A clip from the first packet to the verified file.
 //!
 //! ```text
-//! method.rs    which spans, and which way the video is made
-//! run.rs       one span while it is cut
-//! coverage.rs  what a span gave, held against what it should have
+//! method.rs     which spans, and which way the video is made
+//! layout.rs     what the file is laid out for
+//! assembly.rs   the file being put together, span by span
+//! run.rs        one span while it is cut
+//! fill.rs       black and silence where nothing was recorded
+//! coverage.rs   what a span gave, held against what it should have
+//! damage.rs     taking what is damaged out of what is read
 //! ```
 
+mod assembly;
 mod coverage;
+mod damage;
+mod fill;
+mod layout;
 mod method;
 mod run;
 
-use std::{collections::VecDeque, fs::File, sync::Arc};
+use std::{fs::File, sync::Arc};
 
-use crate::{
-    ClipReport, ClipTask, Container, Cut, Error, Phase, Progress, TrackReport,
-    audio::Order,
-    cut::{CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, open_at},
-    ffmpeg::{Encoder, Muxer, MuxerOptions, OutputStream, Packet, audio_frame, extradata},
-    host::Host,
-    source::{SpanReader, TrackPacket, frame_nanos, pts},
-    time::{NANOS, TimeRange, Timebase, WallTime},
-    verify::{self, Expected},
+use crate::{ClipReport, ClipTask, Damage, Error, Gap, Progress, host::Host, time::TimeRange};
+use assembly::{Assembly, Made};
+pub(crate) use layout::Known;
+pub(crate) use method::{
+    Chosen, Method, SPAN_SLACK, Wanted, choose, follow, needs_thorough, track_reports, wanted_spans,
 };
-pub(crate) use method::{Method, SPAN_SLACK, Wanted, choose, needs_thorough, track_reports, wanted_spans};
-use run::{Place, SpanRun};
+
+/// A clip is begun again when something shows up that had to be known from the start. Each time it is something else; a
+/// recording with more damage than this is none.
+const MAX_PASSES: usize = 200;
 
 /// Cuts the clip, writes it to the host's output, and verifies it.
 ///
 /// # Errors
 /// `NoMedia` if no frame lies in the range; see [`Error`] for the rest.
 pub(crate) fn clip(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, Error> {
-    let mut index_bytes = None;
-    loop {
-        host.report(Progress { media_total: total(task), ..Progress::default() })?;
+    let mut task = task.clone();
+    let mut known = Known::default();
+    let mut damage: Vec<Gap> = Vec::new();
+    for _ in 0..MAX_PASSES {
+        host.report(Progress { media_total: total(&task), ..Progress::default() })?;
         let output = host.output()?;
-        match Assembly::begin(task, &host, &output, index_bytes)?.run()? {
-            Made::Clip(report) => return Ok(report),
-            // The room kept for the index was too small: what was counted now tells how large it must be.
-            Made::NeedsIndex(bytes) => {
-                output.set_len(0).map_err(|error| Error::Io(format!("the output could not be cleared: {error}")))?;
-                index_bytes = Some(bytes);
+        let made = Assembly::begin(&task, &host, &output, &known).and_then(Assembly::run);
+        match made {
+            Ok(Made::Clip(report)) => return Ok(with_gaps(*report, &task, damage)),
+            Ok(Made::NeedsIndex(bytes)) => known.index_bytes = Some(bytes),
+            Ok(Made::NeedsSets { header, sets }) => {
+                known.learn(&header, &sets);
             }
+            Ok(Made::Holes(holes)) => {
+                if task.damage == Damage::Strict {
+                    return Err(holes.into_iter().next().map_or(Error::Cancelled, coverage::Hole::into_error));
+                }
+                damage.extend(holes.iter().map(|hole| damage::exclude(&mut task.input, hole)));
+            }
+            Err(error @ Error::Damaged { .. }) if task.damage == Damage::Lenient => {
+                let Error::Damaged { source_index, problem } = &error else { return Err(error) };
+                let hole = damage::hole_of_source(&mut task.input, *source_index, problem, task.range);
+                let Some(hole) = hole.filter(|_| !wanted_spans(&task).is_empty()) else { return Err(error) };
+                if !hole.range.is_empty() {
+                    damage.push(damage::exclude(&mut task.input, &hole));
+                }
+            }
+            Err(Error::NoMedia(_)) if !damage.is_empty() => return Err(nothing_left(&task, &damage)),
+            Err(error) => return Err(error),
         }
+        clear(&output)?;
     }
+    Err(Error::Unusable(format!("the recording is damaged in more than {MAX_PASSES} places of the range")))
+}
+
+fn clear(output: &File) -> Result<(), Error> {
+    output.set_len(0).map_err(|error| Error::Io(format!("the output could not be cleared: {error}")))
+}
+
+fn nothing_left(task: &ClipTask, damage: &[Gap]) -> Error {
+    let first = damage.iter().find_map(|gap| gap.damage.as_deref()).unwrap_or_default();
+    Error::Unusable(format!("nothing between {} and {} can be used: {first}", task.range.start, task.range.end))
 }
 
 fn total(task: &ClipTask) -> i64 {
     i64::try_from(task.range.duration().as_nanos()).unwrap_or(i64::MAX)
 }
 
-enum Made {
-    Clip(ClipReport),
-    NeedsIndex(u64),
+/// `report` with the gaps of the recording and those that damage left.
+fn with_gaps(mut report: ClipReport, task: &ClipTask, damage: Vec<Gap>) -> ClipReport {
+    let missing = gaps(task, &damage);
+    for gap in &missing {
+        if let Some(problem) = &gap.damage {
+            report.warnings.push(format!("{} to {} is missing: {problem}", gap.range.start, gap.range.end));
+        }
+    }
+    report.gaps = missing;
+    report
 }
 
-/// A clip being put together.
-struct Assembly<'a> {
-    task: &'a ClipTask,
-    host: &'a Arc<dyn Host>,
-    output: &'a File,
-    method: Method,
-    muxer: Muxer,
-    index_bytes: u64,
-    /// What the first span was opened as; all others must match.
-    layout: Vec<TrackLayout>,
-    video: Option<usize>,
-    /// The first span, open.
-    open: Option<(SpanReader, Opening)>,
-    tally: Tally,
-    tracks: Vec<TrackReport>,
-    warnings: Vec<String>,
+/// What of the range the spans don't cover, in order, told apart by whether it was recorded.
+pub(crate) fn gaps(task: &ClipTask, damage: &[Gap]) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut reached = task.range.start;
+    let ranges = task.input.spans.iter().filter_map(|span| span.range.intersection(&task.range));
+    for range in ranges.chain([TimeRange::new(task.range.end, task.range.end)]) {
+        split(TimeRange::new(reached, range.start.max(reached)), damage, &mut gaps);
+        reached = reached.max(range.end);
+    }
+    gaps
 }
 
-struct TrackLayout {
-    codec: String,
-    configuration: Vec<u8>,
-    timebase: Timebase,
-    order: Order,
-    packets: u64,
-}
-
-/// What has been written so far.
-#[derive(Default)]
-struct Tally {
-    /// Where the next span begins in the file, in nanoseconds.
-    offset: i64,
-    frames: u64,
-    encoded_frames: u64,
-    hidden: i64,
-    first: Option<WallTime>,
-    last: Option<WallTime>,
-    /// Packets that the demuxer says are damaged.
-    damaged: u64,
-}
-
-impl<'a> Assembly<'a> {
-    fn begin(
-        task: &'a ClipTask,
-        host: &'a Arc<dyn Host>,
-        output: &'a File,
-        index_bytes: Option<u64>,
-    ) -> Result<Self, Error> {
-        let spans = wanted_spans(task);
-        let Some(Wanted { span, mark_in, .. }) = spans.first() else {
-            return Err(Error::NoMedia(format!(
-                "the recording has no media between {} and {}",
-                task.range.start, task.range.end
-            )));
-        };
-        let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
-        let opening = open_at(&mut reader, *mark_in)?;
-        let video = reader.video();
-        let (method, warning) = match video {
-            Some(video) => choose(task, &reader, video, &opening)?,
-            None => (Method::Copy, None),
-        };
-        let streams = output_streams(&reader, &method)?;
-        let index_bytes = index_bytes.unwrap_or_else(|| index_estimate(task, &reader));
-        let options = MuxerOptions { container: task.container, metadata: task.metadata.clone(), index_bytes };
-        let file = output.try_clone().map_err(|error| Error::Io(format!("the output: {error}")))?;
-        let muxer = Muxer::new(file, &streams, &options)?;
-        let layout = (0..reader.tracks().len()).map(|track| TrackLayout::of(&reader, track)).collect();
-        let tracks = track_reports(&reader, &method, warning.as_deref());
-        Ok(Self {
-            task,
-            host,
-            output,
-            method,
-            muxer,
-            index_bytes,
-            layout,
-            video,
-            open: Some((reader, opening)),
-            tally: Tally::default(),
-            tracks,
-            warnings: warning.into_iter().collect(),
-        })
-    }
-
-    fn run(mut self) -> Result<Made, Error> {
-        for wanted in wanted_spans(self.task) {
-            let (reader, opening) = match self.open.take() {
-                Some(open) => open,
-                None => self.open_next(&wanted)?,
-            };
-            self.cut_span(reader, opening, &wanted)?;
-        }
-        let (Some(first), Some(last)) = (self.tally.first, self.tally.last) else {
-            return Err(Error::NoMedia(format!(
-                "no frame of the recording lies between {} and {}",
-                self.task.range.start, self.task.range.end
-            )));
-        };
-        if self.task.container != Container::Ts && self.index_needed() > self.index_bytes {
-            return Ok(Made::NeedsIndex(self.index_needed()));
-        }
-        self.host.report(self.progress(Phase::Finalize))?;
-        let expected = self.expected();
-        let progress = self.progress(Phase::Verify);
-        if self.tally.damaged > 0 {
-            self.warnings.push(format!("{} packets of the source are marked as damaged", self.tally.damaged));
-        }
-        let Self { task, host, output, muxer, tally, tracks, warnings, .. } = self;
-        let known = muxer.finish()?;
-        host.report(progress)?;
-        let verified = verify::verify(output, &expected, known)?;
-        Ok(Made::Clip(ClipReport {
-            actual: TimeRange::new(first, last),
-            duration: tally.offset,
-            gaps: Vec::new(),
-            tracks,
-            frames: tally.frames,
-            encoded_frames: tally.encoded_frames,
-            hidden_lead_in: if task.cut == Cut::EditList { tally.hidden } else { 0 },
-            size_bytes: verified.size_bytes,
-            sha256: verified.sha256,
-            warnings,
-        }))
-    }
-
-    /// Opens a span after the first, which must be coded alike: a file has one description of each track.
-    fn open_next(&self, wanted: &Wanted<'_>) -> Result<(SpanReader, Opening), Error> {
-        let mut reader = SpanReader::open(self.host, wanted.span, needs_thorough(self.task))?;
-        let tracks = reader.tracks().len();
-        let differs = tracks != self.layout.len()
-            || reader.video() != self.video
-            || (0..tracks).any(|track| !self.layout[track].fits(&TrackLayout::of(&reader, track)));
-        if differs {
-            return Err(Error::Unsupported(format!(
-                "the recording is coded differently from {} on, and one file can't hold both",
-                wanted.span.range.start
-            )));
-        }
-        let opening = open_at(&mut reader, wanted.mark_in)?;
-        Ok((reader, opening))
-    }
-
-    fn cut_span(&mut self, mut reader: SpanReader, opening: Opening, wanted: &Wanted<'_>) -> Result<(), Error> {
-        let place = Place {
-            offset: self.tally.offset,
-            is_first: self.tally.first.is_none(),
-            timebases: self.layout.iter().map(|layout| layout.timebase).collect(),
-        };
-        let method = std::mem::replace(&mut self.method, Method::Copy);
-        let result = match SpanRun::new(self.task, &method, &place, &reader, wanted, &opening) {
-            Some(run) => self.run_span(&mut reader, run, opening, &method).map(Some),
-            None => Ok(None),
-        };
-        self.method = method;
-        match result? {
-            Some(mut run) => self.warnings.extend(coverage::check(wanted, &mut run)?),
-            None => coverage::check_nothing(wanted)?,
-        }
-        Ok(())
-    }
-
-    fn run_span(
-        &mut self,
-        reader: &mut SpanReader,
-        mut run: SpanRun,
-        opening: Opening,
-        method: &Method,
-    ) -> Result<SpanRun, Error> {
-        // The cutter borrows the description of the track, and the reader goes on reading.
-        let stream = run.video.map(|track| reader.stream(track).clone());
-        let mut cutter: Option<Box<dyn Cutter + '_>> = match (&stream, method) {
-            (None, _) => None,
-            (Some(_), Method::Copy) => Some(Box::new(CopyCutter::new(run.bounds))),
-            (Some(stream), Method::Smart(style)) => Some(Box::new(SmartCutter::new(stream, style, run.bounds))),
-            (Some(stream), Method::Encode(encode)) => {
-                Some(Box::new(EncodeCutter::new(stream, &encode.0, &encode.1, run.bounds)?))
-            }
-        };
-        let mut waiting: VecDeque<TrackPacket> = opening.others;
-        let track = run.video.unwrap_or(usize::MAX);
-        let mut video: VecDeque<Packet> = opening.video.into();
-        let mut wants_video = cutter.is_some();
-        let mut out = Vec::new();
-        while wants_video || run.wants_audio() {
-            let next = match (video.pop_front(), waiting.pop_front()) {
-                (Some(packet), other) => {
-                    other.into_iter().for_each(|other| waiting.push_front(other));
-                    Some(TrackPacket { track, packet })
-                }
-                (None, Some(other)) => Some(other),
-                (None, None) => reader.next()?,
-            };
-            let Some(TrackPacket { track, packet }) = next else { break };
-            if Some(track) == run.video {
-                if !wants_video && run.is_beyond(track, &packet) {
-                    break;
-                }
-                if wants_video && let Some(cutter) = &mut cutter {
-                    wants_video = cutter.push(packet, &mut out)?;
-                    if !wants_video {
-                        cutter.finish(&mut out)?;
-                    }
-                    self.write_video(&mut run, &mut out)?;
-                    if !wants_video {
-                        self.settle_audio(&mut run)?;
-                    }
-                }
-            } else {
-                if !wants_video && run.is_beyond(track, &packet) {
-                    break;
-                }
-                self.write_audio(&mut run, track, packet)?;
+fn split(missing: TimeRange, damage: &[Gap], gaps: &mut Vec<Gap>) {
+    // Manifests round; a frame is longer.
+    let is_gap = |range: &TimeRange| range.end.nanos_since(range.start) > SPAN_SLACK;
+    let mut reached = missing.start;
+    let mut damage: Vec<_> =
+        damage.iter().filter_map(|gap| Some((gap.range.intersection(&missing)?, gap.damage.clone()))).collect();
+    damage.sort_by_key(|(range, _)| range.start);
+    damage.push((TimeRange::new(missing.end, missing.end), None));
+    for (range, damage) in damage {
+        let start = range.start.max(reached);
+        for (range, damage) in
+            [(TimeRange::new(reached, start), None), (TimeRange::new(start, range.end.max(start)), damage)]
+        {
+            if is_gap(&range) {
+                gaps.push(Gap { range, damage });
             }
         }
-        if wants_video && let Some(cutter) = &mut cutter {
-            cutter.finish(&mut out)?;
-            self.write_video(&mut run, &mut out)?;
-            self.settle_audio(&mut run)?;
-        }
-        self.close_span(&run);
-        Ok(run)
+        reached = reached.max(range.end);
     }
-
-    fn write_video(&mut self, run: &mut SpanRun, out: &mut Vec<CutPacket>) -> Result<(), Error> {
-        let Some(track) = run.video else { return Ok(()) };
-        for CutPacket { mut packet, encoded } in out.drain(..) {
-            if packet.duration() <= 0 {
-                packet.set_duration(run.frame_ticks);
-            }
-            let shown = pts(&packet);
-            let end = shown + packet.duration();
-            run.shown.push((shown, end));
-            self.tally.damaged += u64::from(packet.is_corrupt());
-            if shown >= run.zero {
-                self.tally.frames += 1;
-                self.tally.encoded_frames += u64::from(encoded);
-                run.end = run.end.max(end);
-            } else {
-                self.tally.hidden = self.tally.hidden.max(run.clock.timebase.nanos(run.zero - shown));
-            }
-            self.write(run, track, packet)?;
-        }
-        Ok(())
-    }
-
-    /// The end of the video is known: sound ends with it.
-    fn settle_audio(&mut self, run: &mut SpanRun) -> Result<(), Error> {
-        let end = match self.task.cut {
-            Cut::Exact => run.mark_out.unwrap_or_else(|| run.clock.wall(run.end)),
-            Cut::EditList | Cut::Keyframe => run.clock.wall(run.end),
-        };
-        for index in 0..run.audio.len() {
-            let Some((clock, cutter)) = &mut run.audio[index] else { continue };
-            let mut ready = Vec::new();
-            cutter.settle(clock.nearest(end), &mut ready);
-            for packet in ready {
-                self.write(run, index, packet)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_audio(&mut self, run: &mut SpanRun, track: usize, packet: Packet) -> Result<(), Error> {
-        let Some((_, cutter)) = run.audio.get_mut(track).and_then(Option::as_mut) else { return Ok(()) };
-        let mut ready = Vec::new();
-        cutter.push(packet, &mut ready);
-        for packet in ready {
-            if run.video.is_none() {
-                run.end = run.end.max(run.clock.nearest(run.clocks[track].wall(pts(&packet) + packet.duration())));
-            }
-            self.write(run, track, packet)?;
-        }
-        Ok(())
-    }
-
-    /// Moves a packet to its place in the file, and writes it.
-    fn write(&mut self, run: &SpanRun, track: usize, mut packet: Packet) -> Result<(), Error> {
-        let layout = &mut self.layout[track];
-        let shift = run.shift[track];
-        packet.set_pts(packet.pts().map(|time| time + shift));
-        packet.set_dts(packet.dts().map(|time| time + shift));
-        if !layout.order.admit(&mut packet, Some(track) != run.video)? {
-            return Ok(());
-        }
-        layout.packets += 1;
-        self.muxer.write(track, &mut packet)?;
-        if Some(track) == run.video || run.video.is_none() {
-            let progress = self.progress_at(run);
-            self.host.report(progress)?;
-        }
-        Ok(())
-    }
-
-    fn close_span(&mut self, run: &SpanRun) {
-        if run.end <= run.zero {
-            return;
-        }
-        self.tally.first.get_or_insert(run.clock.wall(run.zero));
-        self.tally.last = Some(run.clock.wall(run.end));
-        self.tally.offset += run.clock.timebase.nanos(run.end - run.zero);
-    }
-
-    fn progress_at(&self, run: &SpanRun) -> Progress {
-        let done = self.tally.offset + run.clock.timebase.nanos((run.end - run.zero).max(0));
-        Progress { media_done: done, ..self.progress(Phase::Render) }
-    }
-
-    fn progress(&self, phase: Phase) -> Progress {
-        let written_bytes = self.muxer.written();
-        Progress { phase, media_done: self.tally.offset, media_total: total(self.task), written_bytes }
-    }
-
-    /// An upper bound of the index for what has been written: sizes, times, offsets and chunks of every sample
-    /// (ISO/IEC 14496-12 §8.6, §8.7).
-    fn index_needed(&self) -> u64 {
-        let samples: u64 = self.layout.iter().map(|layout| layout.packets).sum();
-        let configuration: usize = self.layout.iter().map(|layout| layout.configuration.len()).sum();
-        let metadata: usize = self.task.metadata.iter().map(|(key, value)| key.len() + value.len() + 64).sum();
-        8_192 + samples * 44 + 4 * configuration as u64 + metadata as u64
-    }
-
-    fn expected(&self) -> Expected {
-        Expected {
-            container: self.task.container,
-            tracks: self.layout.iter().map(|layout| layout.packets).collect(),
-            video: self.video,
-            duration: self.tally.offset,
-            hidden: self.tally.hidden,
-            encoded: self.tally.encoded_frames > 0,
-        }
-    }
-}
-
-impl TrackLayout {
-    fn of(reader: &SpanReader, track: usize) -> Self {
-        let stream = reader.stream(track);
-        Self {
-            codec: stream.info.codec.clone(),
-            configuration: extradata(&stream.parameters).to_vec(),
-            timebase: stream.timebase,
-            order: Order::default(),
-            packets: 0,
-        }
-    }
-
-    /// Whether packets of `other` can go on where this one's end.
-    fn fits(&self, other: &Self) -> bool {
-        (&self.codec, &self.configuration, self.timebase) == (&other.codec, &other.configuration, other.timebase)
-    }
-}
-
-fn output_streams(reader: &SpanReader, method: &Method) -> Result<Vec<OutputStream>, Error> {
-    let tracks = 0..reader.tracks().len();
-    tracks
-        .map(|track| {
-            let stream = reader.stream(track);
-            let is_video = Some(track) == reader.video();
-            let (parameters, configuration) = match method {
-                Method::Smart(style) if is_video => (stream.parameters.clone(), Some(style.extradata().to_vec())),
-                Method::Encode(encode) if is_video => (Encoder::open(&encode.0, &encode.1)?.parameters(), None),
-                _ => (stream.parameters.clone(), None),
-            };
-            Ok(OutputStream {
-                parameters,
-                extradata: configuration,
-                timebase: stream.timebase,
-                frame_rate: stream.info.frame_rate,
-                labels: stream.labels.clone(),
-            })
-        })
-        .collect()
-}
-
-/// Room to keep for the index: what a clip of this length usually needs, with some to spare.
-fn index_estimate(task: &ClipTask, reader: &SpanReader) -> u64 {
-    let length = total(task).unsigned_abs();
-    let samples: u64 = (0..reader.tracks().len())
-        .map(|track| {
-            let frame = match Some(track) == reader.video() {
-                true => frame_nanos(reader.stream(track).info.frame_rate),
-                false => audio_frame(reader.parameters(track)),
-            };
-            length / frame.unwrap_or(NANOS / 60).max(1).unsigned_abs()
-        })
-        .sum();
-    16_384 + samples * 44 + samples * 44 / 16
 }

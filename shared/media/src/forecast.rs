@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     ClipReport, ClipTask, Cut, Error, Span,
-    clip::{Method, Wanted, choose, needs_thorough, track_reports, wanted_spans},
+    clip::{Chosen, Known, Method, Wanted, choose, follow, gaps, needs_thorough, track_reports, wanted_spans},
     cut::{Bounds, Opening, SmartStyle, open_at},
     ffmpeg::Packet,
     host::Host,
@@ -23,8 +23,9 @@ const SAMPLES: usize = 8;
 /// As `clip`.
 pub(crate) fn plan(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, Error> {
     let mut report: Option<ClipReport> = None;
+    let mut first = None;
     for wanted in wanted_spans(task) {
-        let Some(part) = plan_span(task, &host, wanted)? else { continue };
+        let Some(part) = plan_span(task, &host, wanted, &mut first)? else { continue };
         report = Some(match report {
             None => part,
             Some(whole) => ClipReport {
@@ -33,10 +34,12 @@ pub(crate) fn plan(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, E
                 frames: whole.frames + part.frames,
                 encoded_frames: whole.encoded_frames + part.encoded_frames,
                 size_bytes: whole.size_bytes + part.size_bytes,
+                warnings: [whole.warnings, part.warnings].concat(),
                 ..whole
             },
         });
     }
+    let report = report.map(|report| ClipReport { gaps: gaps(task, &[]), ..report });
     report.ok_or_else(|| {
         Error::NoMedia(format!("no frame of the recording lies between {} and {}", task.range.start, task.range.end))
     })
@@ -46,18 +49,29 @@ fn plan_span(
     task: &ClipTask,
     host: &Arc<dyn Host>,
     Wanted { span, mark_in, mark_out }: Wanted<'_>,
+    first: &mut Option<Chosen>,
 ) -> Result<Option<ClipReport>, Error> {
     let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
     let Some(video) = reader.video() else { return plan_sound(task, host, &reader, span).map(Some) };
     let opening = open_at(&mut reader, mark_in)?;
-    let (method, warning) = choose(task, &reader, video, &opening)?;
+    let known = Known::default();
+    let (chosen, method, warning) = match first {
+        None => {
+            let chosen = first.insert(choose(task, &reader, video, &opening, &known)?);
+            (&*chosen, chosen.method.clone(), chosen.warning.clone())
+        }
+        Some(chosen) => {
+            let (method, warning) = follow(task, chosen, &reader, video, &opening, &known)?;
+            (&*chosen, method, warning)
+        }
+    };
     let clock = reader.clock(video);
     let bound = mark_out.map_or(i64::MAX, |mark_out| clock.at_or_after(mark_out));
     let Some(base) = opening.base.filter(|base| *base < bound) else { return Ok(None) };
     let frame = frame_nanos(reader.stream(video).info.frame_rate).unwrap_or(NANOS / 25).max(1);
     let head = match &method {
         Method::Smart(style) => head_frames(&mut reader, video, &opening, style, Bounds { base, mark_out: bound })?,
-        Method::Copy | Method::Encode(_) => 0,
+        Method::Copy(_) | Method::Encode(_) => 0,
     };
     let (end, tail) = match mark_out {
         Some(mark_out) => plan_tail(host, task, span, mark_out, &method)?,
@@ -65,20 +79,20 @@ fn plan_span(
     };
     let key = clock.wall(opening.video.first().map_or(base, pts));
     let first = clock.wall(base);
-    let start = if matches!(method, Method::Copy) && task.cut == Cut::Keyframe { key } else { first };
+    let start = if matches!(method, Method::Copy(_)) && chosen.cut == Cut::Keyframe { key } else { first };
     let duration = end.nanos_since(start).max(0);
     let frames = (duration + frame / 2) / frame;
     let encoded = match method {
-        Method::Copy => 0,
+        Method::Copy(_) => 0,
         Method::Smart(_) => (head + tail).min(frames),
         Method::Encode(_) => frames,
     };
-    let is_hidden = matches!(method, Method::Copy) && task.cut == Cut::EditList;
+    let is_hidden = matches!(method, Method::Copy(_)) && chosen.cut == Cut::EditList;
     Ok(Some(ClipReport {
         actual: TimeRange::new(start, end),
         duration,
         gaps: Vec::new(),
-        tracks: track_reports(&reader, &method, warning.as_deref()),
+        tracks: track_reports(&reader, chosen),
         frames: frames.unsigned_abs(),
         encoded_frames: encoded.unsigned_abs(),
         hidden_lead_in: if is_hidden { first.nanos_since(key) } else { 0 },
@@ -88,6 +102,10 @@ fn plan_span(
     }))
 }
 
+fn sound_only(task: &ClipTask) -> Chosen {
+    Chosen { method: Method::Copy(None), cut: task.cut, warning: None, black: None }
+}
+
 fn plan_sound(task: &ClipTask, host: &Arc<dyn Host>, reader: &SpanReader, span: &Span) -> Result<ClipReport, Error> {
     let actual = span.range.intersection(&task.range).unwrap_or(TimeRange::new(task.range.start, task.range.start));
     let duration = actual.end.nanos_since(actual.start);
@@ -95,7 +113,7 @@ fn plan_sound(task: &ClipTask, host: &Arc<dyn Host>, reader: &SpanReader, span: 
         actual,
         duration,
         gaps: Vec::new(),
-        tracks: track_reports(reader, &Method::Copy, None),
+        tracks: track_reports(reader, &sound_only(task)),
         frames: 0,
         encoded_frames: 0,
         hidden_lead_in: 0,

@@ -87,6 +87,8 @@ pub(crate) struct SpanReader {
     dropped: Vec<(TrackInfo, String)>,
     /// The clock of the first part, where all share one: the renditions of an HLS presentation do (RFC 8216 §6.2.4).
     shared: Option<Clock>,
+    /// What was odd.
+    notices: Vec<String>,
 }
 
 struct OpenPart {
@@ -113,7 +115,14 @@ impl SpanReader {
     /// # Errors
     /// As [`Demuxer::open`]; `Unusable` if there is neither video nor audio.
     pub(crate) fn open(host: &Arc<dyn Host>, span: &Span, thorough: bool) -> Result<Self, Error> {
-        let mut reader = Self { parts: Vec::new(), tracks: Vec::new(), video: None, dropped: Vec::new(), shared: None };
+        let mut reader = Self {
+            parts: Vec::new(),
+            tracks: Vec::new(),
+            video: None,
+            dropped: Vec::new(),
+            shared: None,
+            notices: Vec::new(),
+        };
         for part in &span.parts {
             reader.add_part(host, part, thorough)?;
         }
@@ -210,6 +219,11 @@ impl SpanReader {
         &self.dropped
     }
 
+    /// What was odd about the packets read so far.
+    pub(crate) fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
     /// What the container says of a track.
     pub(crate) fn stream(&self, track: usize) -> &Stream {
         let track = &self.tracks[track];
@@ -238,8 +252,14 @@ impl SpanReader {
             let ticks = track.clock.at_or_after(instant);
             let first = part.demuxer.streams()[track.stream].start.unwrap_or(i64::MIN);
             // A fresh part stands at its front already.
-            if ticks > first || part.has_moved {
-                part.demuxer.seek(track.stream, ticks.max(first))?;
+            if ticks > first {
+                part.demuxer.seek(track.stream, ticks)?;
+            } else if part.has_moved {
+                // Searched for by its time, the first keyframe of a TS can be missed.
+                match part.format {
+                    Format::MpegTs => part.demuxer.rewind()?,
+                    Format::Mp4 | Format::Matroska => part.demuxer.seek(track.stream, first)?,
+                }
             }
             part.has_moved = true;
             part.ahead.clear();

@@ -1,9 +1,11 @@
 //! Which way a clip's video is made, and which spans of the recording it is made of.
 
+use super::layout::Known;
 use crate::{
-    ClipTask, Container, Cut, Error, Span, TrackFate, TrackReport, VideoTarget,
-    cut::{Opening, SmartStyle, full_settings},
-    ffmpeg::{EncoderSettings, VideoShape},
+    ClipTask, Compatibility, Container, Cut, Error, Fallback, GapFill, Span, TrackFate, TrackReport, VideoTarget,
+    cut::{Encode, Opening, Reframe, SmartStyle, Target, full_settings},
+    ffmpeg::VideoShape,
+    nal::{Codec, Framing},
     source::SpanReader,
     time::{TimeRange, WallTime},
 };
@@ -40,63 +42,195 @@ fn wanted<'a>(span: &'a Span, range: &TimeRange) -> Wanted<'a> {
     Wanted { span, mark_in, mark_out: (range.end <= span.range.end).then_some(range.end) }
 }
 
-/// How the video of a clip is made.
+/// How the video of a span is made.
+#[derive(Clone)]
 pub(crate) enum Method {
-    Copy,
+    /// Copied; reframed if its codec is one of NAL units.
+    Copy(Option<Box<Reframe>>),
+    /// Copied but for the edges.
     Smart(Box<SmartStyle>),
-    Encode(Box<(VideoShape, EncoderSettings)>),
+    /// Encoded.
+    Encode(Box<Encode>),
 }
 
-/// Chooses how the video is made, and says why if it isn't as asked.
+impl Method {
+    /// How packets of the source go out, where that is more than as they are.
+    pub(crate) fn reframe(&self) -> Option<&Reframe> {
+        match self {
+            Self::Copy(reframe) => reframe.as_deref(),
+            Self::Smart(style) => Some(&style.source),
+            Self::Encode(encode) => encode.style.as_ref().map(|style| &style.source),
+        }
+    }
+}
+
+/// How the video of a clip is made.
+#[derive(Clone)]
+pub(crate) struct Chosen {
+    pub(crate) method: Method,
+    /// The cut that is made: that which was asked for, or what had to take its place.
+    pub(crate) cut: Cut,
+    /// Why it isn't as asked.
+    pub(crate) warning: Option<String>,
+    /// How black is encoded where gaps are filled.
+    pub(crate) black: Option<Encode>,
+}
+
+/// Chooses how the video of the first span is made; the others follow it ([`follow`]).
+///
+/// # Errors
+/// `Unsupported` if it can't be as asked, nor as the task's fallback allows.
 pub(crate) fn choose(
     task: &ClipTask,
     reader: &SpanReader,
     video: usize,
     opening: &Opening,
-) -> Result<(Method, Option<String>), Error> {
+    known: &Known,
+) -> Result<Chosen, Error> {
     let stream = reader.stream(video);
-    let encode = |target| {
-        let shape = VideoShape::of_parameters(&stream.parameters).ok_or_else(|| {
-            Error::Unusable(format!("the {} video has no pixel format; it can't be decoded", stream.info.codec))
-        })?;
-        Ok::<_, Error>(Method::Encode(Box::new((shape, full_settings(target, stream)))))
+    let codec = &stream.info.codec;
+    let shape = VideoShape::of_parameters(&stream.parameters);
+    let target = |framing| target(task.container, framing, known.in_band);
+    let style = || {
+        let source = Reframe::of(stream, opening.video.first(), target)?;
+        SmartStyle::of(stream, source, known.sets.as_ref())
     };
-    match (task.video, task.cut) {
-        (VideoTarget::H264 | VideoTarget::H265, _) => Ok((encode(task.video)?, None)),
-        (VideoTarget::Keep, Cut::EditList) if task.container == Container::Ts => {
+    let encode = |target, warning: Option<String>| {
+        let shape = shape
+            .clone()
+            .ok_or_else(|| Error::Unusable(format!("the {codec} video has no pixel format; it can't be decoded")))?;
+        let shape = if task.compatibility == Compatibility::Broadest { shape.broadest() } else { shape };
+        let encode = Encode { shape, settings: full_settings(target, stream), style: None };
+        let black = (task.gaps == GapFill::Black).then(|| encode.clone());
+        Ok(Chosen { method: Method::Encode(Box::new(encode)), cut: Cut::Exact, warning, black })
+    };
+    if task.video != VideoTarget::Keep {
+        return encode(task.video, None);
+    }
+    if task.compatibility == Compatibility::Broadest {
+        let is_broad = shape.as_ref().is_some_and(VideoShape::is_broadest);
+        if !is_broad || Codec::of(codec).is_none() {
+            let reason = format!("the whole video is encoded: not every player takes this {codec}");
+            return encode(VideoTarget::H264, Some(reason));
+        }
+    }
+    let copy = |cut, warning| {
+        let reframe = Reframe::of(stream, opening.video.first(), target).ok().map(Box::new);
+        let black = match task.gaps {
+            GapFill::Close => None,
+            GapFill::Black => Some(black(style().map_err(|error| {
+                Error::Unsupported(format!("gaps can't be filled in a copy: {error}; encode it, or close them"))
+            })?)),
+        };
+        Ok(Chosen { method: Method::Copy(reframe), cut, warning, black })
+    };
+    match task.cut {
+        Cut::EditList if task.container == Container::Ts => {
             Err(Error::Unsupported("a TS has no edit list; choose MOV or MP4, or another cut".into()))
         }
-        (VideoTarget::Keep, Cut::Keyframe | Cut::EditList) => Ok((Method::Copy, None)),
-        (VideoTarget::Keep, Cut::Exact) => {
-            let refusal = match SmartStyle::of(stream, opening.video.first(), task.container == Container::Ts) {
-                Ok(style) => return Ok((Method::Smart(Box::new(style)), None)),
+        Cut::Keyframe | Cut::EditList => copy(task.cut, None),
+        Cut::Exact => {
+            let refusal = match style() {
+                Ok(style) => {
+                    let black = (task.gaps == GapFill::Black).then(|| black(style.clone()));
+                    return Ok(Chosen {
+                        method: Method::Smart(Box::new(style)),
+                        cut: Cut::Exact,
+                        warning: None,
+                        black,
+                    });
+                }
                 Err(Error::Unsupported(reason)) => reason,
                 Err(error) => return Err(error),
             };
-            let target = if stream.info.codec == "hevc" { VideoTarget::H265 } else { VideoTarget::H264 };
-            Ok((encode(target)?, Some(format!("the whole video is encoded: {refusal}"))))
+            match task.fallback {
+                Fallback::Encode => {
+                    let target = if codec == "hevc" { VideoTarget::H265 } else { VideoTarget::H264 };
+                    encode(target, Some(format!("the whole video is encoded: {refusal}")))
+                }
+                Fallback::Keyframe => copy(Cut::Keyframe, Some(format!("cut at keyframes: {refusal}"))),
+                Fallback::Fail => {
+                    Err(Error::Unsupported(format!("the video can't be cut to the frame by copying: {refusal}")))
+                }
+            }
         }
+    }
+}
+
+/// How black is encoded to go between copied frames.
+fn black(style: SmartStyle) -> Encode {
+    Encode { shape: style.shape.clone(), settings: style.settings.clone(), style: Some(style) }
+}
+
+/// How the video of a span behind the first is made, and what there is to say about that.
+///
+/// # Errors
+/// `Unsupported` if it is coded in another way than the first, and a copy was asked for.
+pub(crate) fn follow(
+    task: &ClipTask,
+    first: &Chosen,
+    reader: &SpanReader,
+    video: usize,
+    opening: &Opening,
+    known: &Known,
+) -> Result<(Method, Option<String>), Error> {
+    let stream = reader.stream(video);
+    let framing = |own| first.method.reframe().map_or(own, Reframe::framing);
+    let reframe =
+        || Reframe::of(stream, opening.video.first(), |own| target(task.container, framing(own), known.in_band));
+    let shape = VideoShape::of_parameters(&stream.parameters);
+    match &first.method {
+        Method::Encode(encode) => Ok((Method::Encode(Box::new(encode.in_timebase(stream.timebase))), None)),
+        Method::Copy(reframed) => {
+            Ok((Method::Copy(reframed.as_ref().and_then(|_| reframe().ok()).map(Box::new)), None))
+        }
+        Method::Smart(style) => {
+            let is_alike = shape.as_ref().is_some_and(|shape| shape.fits(&style.shape));
+            if is_alike
+                && let Ok(source) = reframe()
+                && source.is_like(&style.source)
+                && let Ok(style) = SmartStyle::of(stream, source, known.sets.as_ref())
+            {
+                return Ok((Method::Smart(Box::new(style)), None));
+            }
+            let (width, height) = style.shape.size();
+            let warning = format!(
+                "from {} on the recording is coded differently; it is encoded to match what is before, at {width}x{height}",
+                opening.first_time(reader, video)
+            );
+            Ok((Method::Encode(Box::new(black((**style).clone()).in_timebase(stream.timebase))), Some(warning)))
+        }
+    }
+}
+
+fn target(container: Container, framing: Framing, in_band: bool) -> Target {
+    match container {
+        Container::Ts => Target::Stream,
+        Container::Mov | Container::Mp4 => Target::Samples { framing, in_band },
     }
 }
 
 /// Whether libav must read ahead to learn what choosing and encoding need.
 pub(crate) fn needs_thorough(task: &ClipTask) -> bool {
-    task.video != VideoTarget::Keep || task.cut == Cut::Exact
+    task.video != VideoTarget::Keep
+        || task.cut == Cut::Exact
+        || task.gaps == GapFill::Black
+        || task.compatibility == Compatibility::Broadest
 }
 
 /// What becomes of each track of the source.
-pub(crate) fn track_reports(reader: &SpanReader, method: &Method, warning: Option<&str>) -> Vec<TrackReport> {
+pub(crate) fn track_reports(reader: &SpanReader, chosen: &Chosen) -> Vec<TrackReport> {
     let used = (0..reader.tracks().len()).map(|track| {
-        let fate = match method {
+        let fate = match &chosen.method {
             _ if Some(track) != reader.video() => TrackFate::Copied,
-            Method::Copy => TrackFate::Copied,
+            Method::Copy(_) => TrackFate::Copied,
             Method::Smart(_) => TrackFate::SmartCut,
             Method::Encode(_) => TrackFate::Encoded,
         };
-        let reason = warning.filter(|_| fate == TrackFate::Encoded).unwrap_or_default().to_owned();
+        let reason = chosen.warning.as_deref().filter(|_| fate == TrackFate::Encoded).unwrap_or_default().to_owned();
         let track = reader.stream(track).info.clone();
-        let codec = match method {
-            Method::Encode(encode) if fate == TrackFate::Encoded => encode.1.codec().to_owned(),
+        let codec = match &chosen.method {
+            Method::Encode(encode) if fate == TrackFate::Encoded => encode.settings.codec().to_owned(),
             _ => track.codec.clone(),
         };
         TrackReport { track, fate, codec, reason }

@@ -25,6 +25,37 @@ pub(super) struct Place {
     pub(super) timebases: Vec<Timebase>,
 }
 
+/// A video frame that was written: from when to when it is shown, in ticks of the source.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shown {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) is_key: bool,
+}
+
+/// From the times of a track of the source to those of the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeMap {
+    from: Timebase,
+    zero: i64,
+    to: Timebase,
+    offset: i64,
+}
+
+impl TimeMap {
+    pub(super) fn apply(&self, packet: &mut Packet) {
+        let map = |ticks: i64| self.offset + self.from.rescale(ticks - self.zero, self.to, Rounding::Nearest);
+        if self.from != self.to {
+            // The end stays where it is, whatever the start is rounded to.
+            let end = packet.pts().map(|pts| map(pts + packet.duration()));
+            let length = end.zip(packet.pts()).map_or(0, |(end, pts)| end - map(pts));
+            packet.set_duration(length);
+        }
+        packet.set_pts(packet.pts().map(map));
+        packet.set_dts(packet.dts().map(map));
+    }
+}
+
 /// One span while it is cut.
 pub(super) struct SpanRun {
     pub(super) video: Option<usize>,
@@ -38,10 +69,10 @@ pub(super) struct SpanRun {
     /// The clock that `zero` and `end` are in: the video's, or the first track's.
     pub(super) clock: Clock,
     pub(super) clocks: Vec<Clock>,
-    /// From when to when each video frame written is shown, in ticks.
-    pub(super) shown: Vec<(i64, i64)>,
-    /// Added to the times of each track.
-    pub(super) shift: Vec<i64>,
+    /// The video frames written.
+    pub(super) shown: Vec<Shown>,
+    /// Where in the file the times of each track go.
+    pub(super) maps: Vec<TimeMap>,
     pub(super) audio: Vec<Option<(Clock, AudioCutter)>>,
 }
 
@@ -49,7 +80,7 @@ impl SpanRun {
     /// `None` if no frame of the span lies in the range.
     pub(super) fn new(
         task: &ClipTask,
-        method: &Method,
+        way: (&Method, Cut),
         place: &Place,
         reader: &SpanReader,
         wanted: &Wanted<'_>,
@@ -64,8 +95,8 @@ impl SpanRun {
             None => Some(clock.at_or_after(wanted.mark_in)),
         };
         let base = base.filter(|base| *base < mark_out)?;
-        let zero = match (method, task.cut) {
-            (Method::Copy, Cut::Keyframe) => opening.video.first().map_or(base, pts),
+        let zero = match way {
+            (Method::Copy(_), Cut::Keyframe) => opening.video.first().map_or(base, pts),
             _ => base,
         };
         let edges = match task.container {
@@ -76,8 +107,11 @@ impl SpanRun {
         let audio = (0..clocks.len()).map(|track| {
             (Some(track) != video).then(|| (clocks[track], sound(reader, track, edges, start, wanted.mark_out)))
         });
-        let shift = clocks.iter().zip(&place.timebases).map(|(clock, timebase)| {
-            Timebase::NANOS.rescale(place.offset, *timebase, Rounding::Nearest) - clock.nearest(start)
+        let maps = clocks.iter().zip(&place.timebases).map(|(clock, timebase)| TimeMap {
+            from: clock.timebase,
+            zero: clock.nearest(start),
+            to: *timebase,
+            offset: Timebase::NANOS.rescale(place.offset, *timebase, Rounding::Nearest),
         });
         let frame = video.and_then(|video| frame_nanos(reader.stream(video).info.frame_rate)).unwrap_or(USUAL_FRAME);
         Some(Self {
@@ -89,7 +123,7 @@ impl SpanRun {
             mark_out: wanted.mark_out,
             clock,
             audio: audio.collect(),
-            shift: shift.collect(),
+            maps: maps.collect(),
             clocks,
             shown: Vec::new(),
         })

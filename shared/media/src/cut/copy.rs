@@ -1,36 +1,52 @@
 //! Cutting without encoding: whole GOPs at the start, a clean cut at the end.
 
-use super::{Bounds, CutPacket, Cutter};
+use super::{Bounds, CutPacket, Cutter, Reframe, reframe::keep_news};
 use crate::{
     Error,
     ffmpeg::Packet,
+    nal::ParameterSets,
     plan::cut_after,
     source::{dts, pts},
 };
 
 /// Copies from the keyframe before mark-in to the first clean cut after mark-out.
-pub(crate) struct CopyCutter {
+pub(crate) struct CopyCutter<'a> {
+    reframe: Option<&'a Reframe>,
     bounds: Bounds,
     /// The keyframe that the copy begins with; pictures before it can't be decoded.
     first: Option<i64>,
     /// Packets since the last keyframe.
     held: Vec<Packet>,
+    news: Option<ParameterSets>,
 }
 
-impl CopyCutter {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, first: None, held: Vec::new() }
+impl<'a> CopyCutter<'a> {
+    /// `reframe` is for streams of NAL units.
+    pub(crate) fn new(reframe: Option<&'a Reframe>, bounds: Bounds) -> Self {
+        Self { reframe, bounds, first: None, held: Vec::new(), news: None }
+    }
+
+    /// Lets the first `count` packets that are held go.
+    fn release(&mut self, count: usize, out: &mut Vec<CutPacket>) {
+        for packet in self.held.drain(..).take(count) {
+            let Some(reframe) = self.reframe else {
+                out.push(CutPacket { packet, encoded: false });
+                continue;
+            };
+            keep_news(&mut self.news, reframe.news(&packet));
+            out.push(reframe.copied(&packet));
+        }
     }
 }
 
-impl Cutter for CopyCutter {
+impl Cutter for CopyCutter<'_> {
     fn push(&mut self, packet: Packet, out: &mut Vec<CutPacket>) -> Result<bool, Error> {
         let first = *self.first.get_or_insert(pts(&packet));
         if pts(&packet) < first {
             return Ok(true);
         }
         if packet.is_key() && pts(&packet) < self.bounds.mark_out {
-            out.extend(self.held.drain(..).map(|packet| CutPacket { packet, encoded: false }));
+            self.release(self.held.len(), out);
         }
         let is_past = dts(&packet) >= self.bounds.mark_out;
         self.held.push(packet);
@@ -48,7 +64,11 @@ impl Cutter for CopyCutter {
     fn finish(&mut self, out: &mut Vec<CutPacket>) -> Result<(), Error> {
         let times: Vec<i64> = self.held.iter().map(pts).collect();
         let cut = cut_after(&times, self.bounds.mark_out);
-        out.extend(self.held.drain(..).take(cut).map(|packet| CutPacket { packet, encoded: false }));
+        self.release(cut, out);
         Ok(())
+    }
+
+    fn news(&self) -> Option<&ParameterSets> {
+        self.news.as_ref()
     }
 }

@@ -1,14 +1,26 @@
 //! Cutting by decoding and encoding everything.
 
-use super::{Bounds, CutPacket, Cutter};
+use super::{Bounds, CutPacket, Cutter, SmartStyle};
 use crate::{
     Error, VideoTarget,
-    ffmpeg::{Decoder, Encoder, EncoderSettings, Frame, Packet, Stream, VideoShape, share},
+    ffmpeg::{Decoder, Encoder, EncoderSettings, Frame, Packet, Stream, VideoShape, is_interlaced, share},
+    time::Timebase,
 };
 
 /// Threads of a decoder or encoder: what the machine has, within reason.
 pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(16))
+}
+
+/// How video is encoded as a whole.
+#[derive(Clone)]
+pub(crate) struct Encode {
+    /// What the pictures become.
+    pub(crate) shape: VideoShape,
+    /// How.
+    pub(crate) settings: EncoderSettings,
+    /// What the frames must pass as, where others of the file are copied.
+    pub(crate) style: Option<SmartStyle>,
 }
 
 /// How a whole clip is encoded.
@@ -28,9 +40,17 @@ pub(crate) fn full_settings(target: VideoTarget, stream: &Stream) -> EncoderSett
         encoder,
         options,
         level: None,
-        interlaced: false,
+        interlaced: is_interlaced(&stream.parameters) && encoder == "libx264",
         timebase: stream.timebase,
         frame_rate: stream.info.frame_rate,
+    }
+}
+
+impl Encode {
+    /// The same for pictures whose times are in `timebase`.
+    pub(crate) fn in_timebase(&self, timebase: Timebase) -> Self {
+        let settings = EncoderSettings { timebase, ..self.settings.clone() };
+        Self { settings, ..self.clone() }
     }
 }
 
@@ -46,6 +66,8 @@ pub(super) struct Recoder {
     pub(super) reached_end: bool,
     /// Whether a frame that the decoder had to make up in part is refused.
     pub(super) strict: bool,
+    /// How many of these were let through.
+    pub(super) damaged: u64,
 }
 
 impl Recoder {
@@ -59,12 +81,12 @@ impl Recoder {
     ) -> Result<Self, Error> {
         let decoder = Decoder::open(stream, threads())?;
         let encoder = Encoder::open(shape, settings)?;
-        Ok(Self { bounds, decoder, encoder, last: None, reached_end: false, strict: false })
+        Ok(Self { bounds, decoder, encoder, last: None, reached_end: false, strict: false, damaged: 0 })
     }
 
     /// Takes the next packet, or `None` at the end of the source, and hands encoded packets to `emit`.
     pub(super) fn feed(&mut self, packet: Option<&Packet>, emit: &mut Emit<'_>) -> Result<(), Error> {
-        let Self { bounds, decoder, encoder, last, reached_end, strict } = self;
+        let Self { bounds, decoder, encoder, last, reached_end, strict, damaged } = self;
         let mut each = |mut frame: Frame| {
             let Some(pts) = frame.pts() else { return Ok(()) };
             *reached_end |= pts >= bounds.mark_out;
@@ -75,6 +97,7 @@ impl Recoder {
             if *strict && frame.is_damaged() {
                 return Err(Error::Unusable("a frame at the edge of the range can't be decoded".into()));
             }
+            *damaged += u64::from(frame.is_damaged());
             *last = Some(pts);
             encoder.encode(&mut frame, pts, &mut |packet| emit(packet))
         };
@@ -85,47 +108,61 @@ impl Recoder {
     }
 
     /// Ends the run: no more packets come, and the encoder gives up what it holds.
-    pub(super) fn finish(mut self, emit: &mut Emit<'_>) -> Result<(), Error> {
+    /// Returns how many frames were damaged.
+    pub(super) fn finish(mut self, emit: &mut Emit<'_>) -> Result<u64, Error> {
         self.feed(None, emit)?;
-        self.encoder.finish(&mut |packet| emit(packet))
+        self.encoder.finish(&mut |packet| emit(packet))?;
+        Ok(self.damaged)
     }
 }
 
 /// Decodes from the keyframe before mark-in, and encodes the frames in the range.
-pub(crate) struct EncodeCutter(Option<Recoder>);
+pub(crate) struct EncodeCutter<'a> {
+    recoder: Option<Recoder>,
+    /// What the frames must pass as, where others of the file are copied.
+    style: Option<&'a SmartStyle>,
+    damaged: u64,
+}
 
-impl EncodeCutter {
+impl<'a> EncodeCutter<'a> {
     /// # Errors
     /// `Unsupported` if the source can't be decoded, or its pictures can't be encoded so.
-    pub(crate) fn new(
-        stream: &Stream,
-        shape: &VideoShape,
-        settings: &EncoderSettings,
-        bounds: Bounds,
-    ) -> Result<Self, Error> {
-        Recoder::new(stream, shape, settings, bounds).map(|recoder| Self(Some(recoder)))
+    pub(crate) fn new(stream: &Stream, encode: &'a Encode, bounds: Bounds) -> Result<Self, Error> {
+        let recoder = Recoder::new(stream, &encode.shape, &encode.settings, bounds)?;
+        Ok(Self { recoder: Some(recoder), style: encode.style.as_ref(), damaged: 0 })
     }
 }
 
-fn encoded(packet: &Packet) -> CutPacket {
-    CutPacket { packet: share(packet), encoded: true }
+/// A packet of an encoder, as the file wants it.
+pub(crate) fn dressed(style: Option<&SmartStyle>, packet: &Packet) -> Result<CutPacket, Error> {
+    match style {
+        Some(style) => style.encoded(packet, 0),
+        None => Ok(CutPacket { packet: share(packet), encoded: true }),
+    }
 }
 
-impl Cutter for EncodeCutter {
+impl Cutter for EncodeCutter<'_> {
     fn push(&mut self, packet: Packet, out: &mut Vec<CutPacket>) -> Result<bool, Error> {
-        let Some(recoder) = &mut self.0 else { return Ok(false) };
+        let Some(recoder) = &mut self.recoder else { return Ok(false) };
+        let style = self.style;
         recoder.feed(Some(&packet), &mut |packet| {
-            out.push(encoded(packet));
+            out.push(dressed(style, packet)?);
             Ok(())
         })?;
         Ok(!recoder.reached_end)
     }
 
     fn finish(&mut self, out: &mut Vec<CutPacket>) -> Result<(), Error> {
-        let Some(recoder) = self.0.take() else { return Ok(()) };
-        recoder.finish(&mut |packet| {
-            out.push(encoded(packet));
+        let Some(recoder) = self.recoder.take() else { return Ok(()) };
+        let style = self.style;
+        self.damaged += recoder.finish(&mut |packet| {
+            out.push(dressed(style, packet)?);
             Ok(())
-        })
+        })?;
+        Ok(())
+    }
+
+    fn damaged(&self) -> u64 {
+        self.damaged
     }
 }

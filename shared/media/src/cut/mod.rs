@@ -4,16 +4,18 @@
 mod copy;
 mod encode;
 mod opening;
+mod reframe;
 mod smart;
 mod style;
 
 pub(crate) use copy::CopyCutter;
-pub(crate) use encode::{EncodeCutter, full_settings, threads};
+pub(crate) use encode::{Encode, EncodeCutter, dressed, full_settings, threads};
 pub(crate) use opening::{Opening, open_at};
+pub(crate) use reframe::{Reframe, Target};
 pub(crate) use smart::SmartCutter;
 pub(crate) use style::SmartStyle;
 
-use crate::{Error, ffmpeg::Packet};
+use crate::{Error, ffmpeg::Packet, nal::ParameterSets};
 
 /// What a cut is about, in ticks of the video track.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,16 @@ pub(crate) struct CutPacket {
 pub(crate) trait Cutter {
     /// Takes the next packet of the source in decoding order, beginning with a keyframe. False once it needs no more.
     fn push(&mut self, packet: Packet, out: &mut Vec<CutPacket>) -> Result<bool, Error>;
+
+    /// Parameter sets that packets of the source brought along and that it didn't have at the start.
+    fn news(&self) -> Option<&ParameterSets> {
+        None
+    }
+
+    /// Encoded frames that the decoder had to make up in part.
+    fn damaged(&self) -> u64 {
+        0
+    }
 
     /// Ends the clip: `push` said false, or the source has ended.
     fn finish(&mut self, out: &mut Vec<CutPacket>) -> Result<(), Error>;

@@ -27,6 +27,19 @@ pub(crate) struct Opening {
     pub(crate) base: Option<i64>,
 }
 
+impl Opening {
+    /// When the first frame shown is.
+    pub(crate) fn first_time(&self, reader: &SpanReader, video: usize) -> WallTime {
+        let first = self.base.or_else(|| self.video.first().map(pts)).unwrap_or_default();
+        reader.clock(video).wall(first)
+    }
+
+    /// How long frames are held back from decoding to showing, in ticks of the video.
+    pub(crate) fn delay(&self) -> i64 {
+        self.video.first().map_or(0, |key| (pts(key) - dts(key)).max(0))
+    }
+}
+
 /// Reads up to the first frame at or after `instant`.
 ///
 /// # Errors

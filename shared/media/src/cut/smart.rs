@@ -11,11 +11,11 @@
 //! parameter sets of their own, under ids that the source leaves free, so both decode side by side without a change of
 //! the source's slices.
 
-use super::{Bounds, CutPacket, Cutter, SmartStyle, encode::Recoder};
+use super::{Bounds, CutPacket, Cutter, SmartStyle, encode::Recoder, reframe::keep_news};
 use crate::{
     Error,
     ffmpeg::{Packet, Stream, share},
-    nal::Access,
+    nal::{Access, ParameterSets},
     plan::cut_tail,
     source::{dts, pts},
 };
@@ -44,18 +44,35 @@ pub(crate) struct SmartCutter<'a> {
     gop: Vec<Packet>,
     previous: Vec<Packet>,
     first: bool,
+    news: Option<ParameterSets>,
+    /// Whether a frame to encode that is damaged is refused.
+    strict: bool,
+    damaged: u64,
 }
 
 impl<'a> SmartCutter<'a> {
-    pub(crate) fn new(stream: &'a Stream, style: &'a SmartStyle, bounds: Bounds) -> Self {
+    pub(crate) fn new(stream: &'a Stream, style: &'a SmartStyle, bounds: Bounds, strict: bool) -> Self {
         let (gop, previous) = (Vec::new(), Vec::new());
-        Self { stream, style, bounds, state: State::Head, head: None, delay: 0, gop, previous, first: true }
+        Self {
+            stream,
+            style,
+            bounds,
+            state: State::Head,
+            head: None,
+            delay: 0,
+            gop,
+            previous,
+            first: true,
+            news: None,
+            strict,
+            damaged: 0,
+        }
     }
 
     /// A run of frames that is decoded and encoded to match the source.
     fn edge(&self, bounds: Bounds) -> Result<Recoder, Error> {
         let mut edge = Recoder::new(self.stream, &self.style.shape, &self.style.settings, bounds)?;
-        edge.strict = true;
+        edge.strict = self.strict;
         Ok(edge)
     }
 
@@ -82,7 +99,7 @@ impl<'a> SmartCutter<'a> {
         if let Some(mut head) = self.head.take() {
             head.bounds.mark_out = head.bounds.mark_out.min(start);
             let (style, delay) = (self.style, self.delay);
-            head.finish(&mut |packet| {
+            self.damaged += head.finish(&mut |packet| {
                 out.push(style.encoded(packet, delay)?);
                 Ok(())
             })?;
@@ -129,7 +146,8 @@ impl<'a> SmartCutter<'a> {
         for packet in preroll.iter().chain(&self.gop) {
             edge.feed(Some(packet), &mut emit)?;
         }
-        edge.finish(&mut emit)
+        self.damaged += edge.finish(&mut emit)?;
+        Ok(())
     }
 
     /// The keyframe that the pictures being encoded lead, once they have all been seen: they are stored right behind it.
@@ -149,6 +167,7 @@ impl Cutter for SmartCutter<'_> {
         if std::mem::take(&mut self.first) {
             self.delay = (pts(&packet) - dts(&packet)).max(0);
         }
+        keep_news(&mut self.news, self.style.source.news(&packet));
         if let Some(key) = self.led(Some(&packet)) {
             self.start_copying(key, out)?;
         }
@@ -169,6 +188,14 @@ impl Cutter for SmartCutter<'_> {
         }
     }
 
+    fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    fn news(&self) -> Option<&ParameterSets> {
+        self.news.as_ref()
+    }
+
     fn finish(&mut self, out: &mut Vec<CutPacket>) -> Result<(), Error> {
         if let Some(key) = self.led(None) {
             self.start_copying(key, out)?;
@@ -176,10 +203,11 @@ impl Cutter for SmartCutter<'_> {
         match self.head.take() {
             Some(head) => {
                 let (style, delay) = (self.style, self.delay);
-                head.finish(&mut |packet| {
+                self.damaged += head.finish(&mut |packet| {
                     out.push(style.encoded(packet, delay)?);
                     Ok(())
-                })
+                })?;
+                Ok(())
             }
             None => self.cut_tail(out),
         }

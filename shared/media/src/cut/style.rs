@@ -1,10 +1,10 @@
-//! How frames must be encoded to pass as a stream's own, and how the packets of both go out.
+//! How frames must be encoded to pass as a stream's own.
 
-use super::CutPacket;
+use super::{CutPacket, Reframe, reframe::Target};
 use crate::{
     Error,
-    ffmpeg::{Encoder, EncoderSettings, Packet, Stream, VideoShape, extradata, new_packet, share},
-    nal::{self, Access, Codec, CodingStyle, Framing, ParameterSets, Renaming},
+    ffmpeg::{Encoder, EncoderSettings, Packet, Stream, VideoShape, extradata, new_packet},
+    nal::{self, Access, CodingStyle, ParameterSets, Renaming},
 };
 
 /// Constant rate factor of the encoded edges: even noise keeps more than 40 dB.
@@ -13,78 +13,62 @@ const EDGE_CRF: &str = "10";
 /// How the encoded frames of a stream must be, and how its packets go out.
 #[derive(Clone)]
 pub(crate) struct SmartStyle {
-    pub(super) shape: VideoShape,
-    pub(super) settings: EncoderSettings,
-    codec: Codec,
-    source_framing: Framing,
-    output_framing: Framing,
-    source_sets: ParameterSets,
+    pub(crate) shape: VideoShape,
+    pub(crate) settings: EncoderSettings,
+    /// How the packets of the source go out.
+    pub(crate) source: Reframe,
     edge_sets: ParameterSets,
     renaming: Renaming,
-    extradata: Vec<u8>,
 }
 
 impl SmartStyle {
-    /// The style for `stream`, whose first keyframe is `key`; `annex_b` if the output wants start codes.
+    /// The style for `stream`, whose packets go out as `source` says. `others` are parameter sets that the file holds
+    /// besides.
     ///
     /// # Errors
     /// `Unsupported`, with the reason, if frames that match can't be made: the clip can only be encoded as a whole.
-    pub(crate) fn of(stream: &Stream, key: Option<&Packet>, annex_b: bool) -> Result<Self, Error> {
-        let name = &stream.info.codec;
-        let codec = Codec::of(name).ok_or_else(|| Error::Unsupported(format!("{name} can't be smart cut")))?;
-        let source = extradata(&stream.parameters);
-        let source_framing = Framing::of(codec, source);
-        // Streams of the forms `avc3` and `hev1` carry their sets in the frames alone.
-        let data = key.and_then(Packet::data).unwrap_or_default();
-        let in_band = ParameterSets::in_band(codec, source_framing, data);
-        let up_front = ParameterSets::of(codec, source);
-        let source_sets = if up_front.conflicts_with(&in_band) { in_band } else { up_front.with(&in_band) };
-        if !source_sets.is_complete() {
-            return Err(Error::Unsupported("the stream has no parameter sets before its first frame".into()));
-        }
-        let style = source_sets.style().map_err(|error| Error::Unsupported(error.to_string()))?;
-        let renaming = source_sets.renaming();
+    pub(crate) fn of(stream: &Stream, source: Reframe, others: Option<&ParameterSets>) -> Result<Self, Error> {
+        let style = source.sets.style().map_err(|error| Error::Unsupported(error.to_string()))?;
+        let taken = others.map(|others| source.sets.with(others));
+        let renaming = taken.as_ref().unwrap_or(&source.sets).renaming();
         let renaming = renaming.ok_or_else(|| Error::Unsupported("all parameter set ids are taken".into()))?;
         let shape = VideoShape::of_parameters(&stream.parameters)
             .ok_or_else(|| Error::Unsupported("the pixel format isn't known".into()))?;
         let settings = edge_settings(stream, &shape, &style, &renaming)?;
         // Opened once to learn the parameter sets, which an MP4 wants before the first frame.
         let encoder = Encoder::open(&shape, &settings)?;
-        let edge_sets = renaming.sets(&ParameterSets::of(codec, extradata(&encoder.parameters())))?;
-        let output_framing = if annex_b { Framing::AnnexB } else { source_framing };
-        let extradata = source_sets.with(&edge_sets).extradata(if annex_b { &[] } else { source });
-        Ok(Self { shape, settings, codec, source_framing, output_framing, source_sets, edge_sets, renaming, extradata })
+        let edge_sets = renaming.sets(&ParameterSets::of(source.codec, extradata(&encoder.parameters())))?;
+        Ok(Self { shape, settings, source, edge_sets, renaming })
     }
 
-    /// Codec configuration with the parameter sets of both.
-    pub(crate) fn extradata(&self) -> &[u8] {
-        &self.extradata
+    /// The parameter sets of both.
+    pub(crate) fn sets(&self) -> ParameterSets {
+        self.source.sets.with(&self.edge_sets)
     }
 
     /// What can begin with a packet of the source.
     pub(crate) fn access(&self, packet: &Packet) -> Access {
-        match packet.is_key() {
-            true => self.codec.access(self.source_framing, packet.data().unwrap_or_default()),
-            false => Access::None,
-        }
+        self.source.access(packet)
     }
 
     /// A packet of the source as the output wants it.
     pub(super) fn copied(&self, packet: &Packet) -> CutPacket {
-        let packet = match self.output_framing {
-            Framing::AnnexB => {
-                let data = packet.data().unwrap_or_default();
-                new_packet(&nal::to_annex_b(self.source_framing, data, packet.is_key(), &self.source_sets), packet)
-            }
-            Framing::Length(_) => share(packet),
-        };
-        CutPacket { packet, encoded: false }
+        self.source.copied(packet)
     }
 
     /// A packet of the encoder as the output wants it, decoded `delay` before it is shown, as the source's are.
-    pub(super) fn encoded(&self, packet: &Packet, delay: i64) -> Result<CutPacket, Error> {
+    ///
+    /// # Errors
+    /// `Internal` if the encoder wrote what can't be read.
+    pub(crate) fn encoded(&self, packet: &Packet, delay: i64) -> Result<CutPacket, Error> {
         let data = packet.data().unwrap_or_default();
-        let data = nal::from_encoder(data, self.output_framing, packet.is_key(), &self.edge_sets, &self.renaming)?;
+        let (is_delimited, in_band) = match self.source.to {
+            Target::Stream => (true, true),
+            Target::Samples { in_band, .. } => (false, in_band),
+        };
+        let before = (in_band && packet.is_key()).then_some(&self.edge_sets);
+        let framing = self.source.framing();
+        let data = nal::from_encoder(self.source.codec, data, framing, is_delimited, before, &self.renaming)?;
         let mut packet = new_packet(&data, packet);
         packet.set_dts(packet.pts().map(|pts| pts - delay));
         Ok(CutPacket { packet, encoded: true })
@@ -92,7 +76,8 @@ impl SmartStyle {
 
     /// Ends the sequence of frames whose last is `packet`, so that a keyframe behind it can begin one of its own.
     pub(super) fn end_sequence(&self, packet: &mut Packet) {
-        if let Some(data) = nal::ended(self.codec, self.output_framing, packet.data().unwrap_or_default()) {
+        let data = packet.data().unwrap_or_default();
+        if let Some(data) = nal::ended(self.source.codec, self.source.framing(), data) {
             *packet = new_packet(&data, packet);
         }
     }

@@ -3,13 +3,21 @@
 use ff::codec::threading;
 use ffmpeg_next as ff;
 
-use super::{Packet, Stream, demuxer::MAX_PIXELS, source_error};
+use super::{Packet, Stream, VideoShape, demuxer::MAX_PIXELS, source_error};
 use crate::Error;
 
 /// A decoded picture, or decoded sound.
 pub(crate) struct Frame(pub(super) ff::Frame);
 
 impl Frame {
+    /// A black picture.
+    ///
+    /// # Errors
+    /// `Limit` if there is no memory for it; `Unsupported` if its pixel format knows no black.
+    pub(crate) fn black(shape: &VideoShape) -> Result<Self, Error> {
+        super::picture::black(shape).map(Self)
+    }
+
     /// Presentation time in ticks of the track, as the decoder settles it.
     pub(crate) fn pts(&self) -> Option<i64> {
         self.0.timestamp().or_else(|| self.0.pts())

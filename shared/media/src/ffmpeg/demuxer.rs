@@ -150,6 +150,19 @@ impl Demuxer {
         Ok(())
     }
 
+    /// Continues at the first byte.
+    ///
+    /// # Errors
+    /// `Unusable` if the container can't be searched.
+    pub(crate) fn rewind(&mut self) -> Result<(), Error> {
+        // SAFETY: the context is open and exclusively borrowed; the start of the bytes is a valid target for any format.
+        let result = unsafe { ff::ffi::av_seek_frame(self.input.as_mut_ptr(), -1, 0, ff::ffi::AVSEEK_FLAG_BYTE) };
+        if result < 0 {
+            return Err(self.fault.explain(source_error("rewinding the source", ff::Error::from(result))));
+        }
+        Ok(())
+    }
+
     /// When the media was recorded, if its metadata says so.
     pub(crate) fn creation_time(&self) -> Option<WallTime> {
         let text = self.input.metadata().get("creation_time").map(str::to_owned)?;

@@ -56,6 +56,37 @@ impl VideoShape {
         }
     }
 
+    /// Whether pictures of both can follow each other in one track.
+    pub(crate) fn fits(&self, other: &Self) -> bool {
+        (self.width, self.height, self.format) == (other.width, other.height, other.format)
+    }
+
+    /// Width and height in pixels.
+    pub(crate) fn size(&self) -> (i32, i32) {
+        (self.width, self.height)
+    }
+
+    pub(super) fn format(&self) -> ff::ffi::AVPixelFormat {
+        self.format
+    }
+
+    pub(super) fn range(&self) -> ff::ffi::AVColorRange {
+        self.range
+    }
+
+    /// The nearest shape that every player takes: 8 bit 4:2:0, even sides.
+    pub(crate) fn broadest(mut self) -> Self {
+        self.format = ff::format::Pixel::YUV420P.into();
+        self.width = (self.width + 1) & !1;
+        self.height = (self.height + 1) & !1;
+        self
+    }
+
+    /// Whether it is what [`Self::broadest`] would make of it.
+    pub(crate) fn is_broadest(&self) -> bool {
+        self.chroma() == "420" && self.depth() == 8 && self.width % 2 == 0 && self.height % 2 == 0
+    }
+
     /// Chroma subsampling: `420`, `422`, `444`; something else for what isn't YUV.
     pub(crate) fn chroma(&self) -> &'static str {
         let Some((components, width, height, _)) = self.layout() else { return "?" };
@@ -117,12 +148,16 @@ impl EncoderSettings {
     }
 }
 
+/// Pixel format, width and height.
+type Picture = (ff::ffi::AVPixelFormat, (i32, i32));
+
 /// An encoder of one video track.
 pub(crate) struct Encoder {
     inner: ff::encoder::video::Encoder,
     shape: VideoShape,
     packet: Packet,
-    scaler: Option<ff::software::scaling::Context>,
+    /// What converts pictures of another format or size, and which.
+    scaler: Option<(Picture, ff::software::scaling::Context)>,
 }
 
 impl Encoder {
@@ -186,7 +221,7 @@ impl Encoder {
     /// Encodes `frame`, shown at `pts`, and hands the packets that are ready to `each`.
     ///
     /// # Errors
-    /// `Unsupported` if the frame has another size than the first; what `each` says.
+    /// `Unusable` if the frame can't be converted; what `each` says.
     pub(crate) fn encode(
         &mut self,
         frame: &mut Frame,
@@ -222,26 +257,22 @@ impl Encoder {
         }
     }
 
-    /// The frame in the encoder's pixel format, if it has another.
+    /// The frame in the encoder's pixel format and size, if it has others.
     fn conform(&mut self, frame: &Frame) -> Result<Option<ff::Frame>, Error> {
         // SAFETY: the frame is valid; only numbers are read, and the format is one that libav wrote.
         let (width, height, format) = unsafe {
             let raw = &*frame.0.as_ptr();
             (raw.width, raw.height, std::mem::transmute::<i32, ff::ffi::AVPixelFormat>(raw.format))
         };
-        if (width, height) != (self.shape.width, self.shape.height) {
-            return Err(Error::Unsupported(format!(
-                "the picture changes from {}x{} to {width}x{height} inside the range",
-                self.shape.width, self.shape.height
-            )));
-        }
-        if format == self.shape.format {
+        let target = self.shape.size();
+        if (format, (width, height)) == (self.shape.format, target) {
             return Ok(None);
         }
         let scaler = match &mut self.scaler {
-            Some(scaler) => scaler,
-            None => {
-                self.scaler.insert(super::picture::scaler(format, self.shape.format, (width, height), (width, height))?)
+            Some((from, scaler)) if *from == (format, (width, height)) => scaler,
+            other => {
+                let scaler = super::picture::scaler(format, self.shape.format, (width, height), target)?;
+                &mut other.insert(((format, (width, height)), scaler)).1
             }
         };
         let mut converted = empty_frame();

@@ -21,7 +21,7 @@ pub(crate) use ff::Packet;
 pub(crate) use ff::codec::Parameters;
 pub(crate) use labels::Labels;
 pub(crate) use muxer::{Muxer, MuxerOptions, OutputStream};
-pub(crate) use packet::{audio_frame, empty_packet, extradata, new_packet, share};
+pub(crate) use packet::{audio_frame, empty_packet, extradata, is_interlaced, new_packet, share};
 pub(crate) use picture::jpeg;
 
 use crate::Error;

@@ -50,6 +50,8 @@ pub(crate) struct OutputStream {
     pub(crate) frame_rate: Option<(i32, i32)>,
     /// What the container is to say about it besides.
     pub(crate) labels: Labels,
+    /// Whether keyframes bring their own parameter sets.
+    pub(crate) in_band: bool,
 }
 
 /// Options of a container.
@@ -188,15 +190,19 @@ fn add_stream(
         added.set_avg_frame_rate(ff::Rational(num, den));
     }
     stream.labels.apply(&mut added)?;
-    let is_hevc = stream.parameters.id() == ff::codec::Id::HEVC;
     // SAFETY: the stream was just added and is exclusively borrowed; its parameters are valid. The tag of the source's
-    // container means nothing in this one; the muxer chooses, but for HEVC, where only `hvc1` plays everywhere.
+    // container means nothing in this one; the muxer chooses, but for HEVC, where only `hvc1` plays everywhere, and for
+    // parameter sets in the samples, which have names of their own (ISO/IEC 14496-15 §5.4.2, §8.4.1).
     unsafe {
         let parameters = (*added.as_mut_ptr()).codecpar;
-        (*parameters).codec_tag = match container {
-            Container::Mov | Container::Mp4 if is_hevc => u32::from_le_bytes(*b"hvc1"),
-            _ => 0,
+        let tag = match (container, stream.parameters.id(), stream.in_band) {
+            (Container::Ts, ..) => None,
+            (_, ff::codec::Id::HEVC, false) => Some(b"hvc1"),
+            (_, ff::codec::Id::HEVC, true) => Some(b"hev1"),
+            (_, ff::codec::Id::H264, true) => Some(b"avc3"),
+            _ => None,
         };
+        (*parameters).codec_tag = tag.map_or(0, |tag| u32::from_le_bytes(*tag));
         if let Some(extradata) = &stream.extradata {
             set_extradata(parameters, extradata)?;
         }

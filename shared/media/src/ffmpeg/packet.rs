@@ -49,3 +49,11 @@ pub(crate) fn audio_frame(parameters: &ff::codec::Parameters) -> Option<i64> {
     let samples = if samples == 0 && codec == ff::codec::Id::AAC { 1024 } else { samples };
     (samples > 0 && rate > 0).then(|| samples * 1_000_000_000 / rate)
 }
+
+/// Whether a video track says that its pictures are fields.
+pub(crate) fn is_interlaced(parameters: &ff::codec::Parameters) -> bool {
+    use ff::ffi::AVFieldOrder as Order;
+    // SAFETY: the parameters are valid for the borrow; a number is read, which libav wrote itself.
+    let order = unsafe { (*parameters.as_ptr()).field_order };
+    matches!(order, Order::AV_FIELD_TT | Order::AV_FIELD_BB | Order::AV_FIELD_TB | Order::AV_FIELD_BT)
+}

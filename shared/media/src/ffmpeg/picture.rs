@@ -3,7 +3,7 @@
 use ff::{format::Pixel, software::scaling};
 use ffmpeg_next as ff;
 
-use super::{Frame, Packet, decoder::empty_frame, source_error};
+use super::{Frame, Packet, VideoShape, decoder::empty_frame, source_error};
 use crate::Error;
 
 /// A scaler from one format and size to another.
@@ -53,6 +53,36 @@ pub(super) fn scale(scaler: &mut scaling::Context, frame: &ff::Frame, target: &m
         }
     };
     if result < 0 { Err(source_error("converting the picture", ff::Error::from(result))) } else { Ok(()) }
+}
+
+/// A black picture of `shape`.
+pub(super) fn black(shape: &VideoShape) -> Result<ff::Frame, Error> {
+    let mut frame = empty_frame();
+    let (width, height) = shape.size();
+    // SAFETY: the frame is blank, so setting its format and size before its buffers are allocated is what libav asks for;
+    // afterwards its planes are as large as the format and size say, and are filled within that.
+    let result = unsafe {
+        let raw = frame.as_mut_ptr();
+        (*raw).format = shape.format() as i32;
+        (*raw).width = width;
+        (*raw).height = height;
+        (*raw).color_range = shape.range();
+        match ff::ffi::av_frame_get_buffer(raw, 0) {
+            error if error < 0 => error,
+            _ => {
+                let lines = (*raw).linesize.map(|line| line as isize);
+                ff::ffi::av_image_fill_black(
+                    (*raw).data.as_mut_ptr(),
+                    lines.as_ptr(),
+                    shape.format(),
+                    shape.range(),
+                    width,
+                    height,
+                )
+            }
+        }
+    };
+    if result < 0 { Err(source_error("making a black picture", ff::Error::from(result))) } else { Ok(frame) }
 }
 
 /// `frame` as JPEG with square pixels, `height` pixels high (its own height if absent): the bytes, width and height.

@@ -107,25 +107,47 @@ pub(crate) fn to_annex_b(from: Framing, data: &[u8], is_key: bool, sets: &Parame
     out
 }
 
-/// A frame of our encoder (Annex B) in the framing of the output, its slices calling `sets` by the names that `renaming`
-/// gave them. The sets go before a keyframe in Annex B, and nowhere else; the encoder's note about itself is left out.
+/// A frame of the source as a sample. Its parameter sets stay in it only if they are kept `in_band`; then `sets` go before
+/// it if it doesn't bring its own.
+pub(crate) fn to_sample(
+    codec: Codec,
+    from: Framing,
+    to: Framing,
+    data: &[u8],
+    in_band: bool,
+    sets: Option<&ParameterSets>,
+) -> Vec<u8> {
+    let units = from.units(data);
+    let mut out = Vec::with_capacity(data.len() + 256);
+    let is_set = |unit: &&[u8]| matches!(codec.role(unit), Role::Set(_));
+    if let Some(sets) = sets.filter(|_| !units.iter().any(|unit| is_set(unit))) {
+        sets.append(to, &mut out);
+    }
+    // Samples need no delimiter, and one from a TS would stand before the sets.
+    let is_kept = |unit: &&&[u8]| (in_band || !is_set(unit)) && codec.role(unit) != Role::Delimiter;
+    units.iter().filter(is_kept).for_each(|unit| to.append(unit, &mut out));
+    out
+}
+
+/// A frame of our encoder (Annex B) as the output wants it, its slices calling the parameter sets by the names that
+/// `renaming` gave them. `before` goes before it; sets and the encoder's note about itself are left out.
 ///
 /// # Errors
 /// `Internal` if the encoder wrote a slice that can't be renamed.
 pub(crate) fn from_encoder(
+    codec: Codec,
     data: &[u8],
     to: Framing,
-    is_key: bool,
-    sets: &ParameterSets,
+    is_delimited: bool,
+    before: Option<&ParameterSets>,
     renaming: &Renaming,
 ) -> Result<Vec<u8>, crate::Error> {
-    let codec = sets.codec();
     let mut out = Vec::with_capacity(data.len() + 256);
-    if to == Framing::AnnexB {
+    if is_delimited {
         to.append(codec.delimiter(), &mut out);
-        if is_key {
-            sets.append(to, &mut out);
-        }
+    }
+    if let Some(sets) = before {
+        sets.append(to, &mut out);
     }
     for unit in Framing::AnnexB.units(data) {
         match codec.role(unit) {

@@ -88,7 +88,7 @@ impl ParameterSets {
         }
     }
 
-    /// Ids that no set of the stream has. `None` if all are taken.
+    /// Ids that none of these has. `None` if all are taken.
     pub(crate) fn renaming(&self) -> Option<Renaming> {
         let ids = |rank| -> Vec<u32> { self.of_rank(rank).filter_map(|unit| self.id(unit)).collect() };
         let free = |mut range: std::ops::Range<u32>, used: &[u32]| range.find(|id| !used.contains(id));
@@ -117,6 +117,11 @@ impl ParameterSets {
             };
             others.units.iter().any(|other| is_rival(&other))
         })
+    }
+
+    /// Whether all of `others` are among these.
+    pub(crate) fn contains(&self, others: &Self) -> bool {
+        others.units.iter().all(|other| self.units.contains(other))
     }
 
     /// These and `others`.

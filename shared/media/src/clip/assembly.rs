@@ -1,0 +1,453 @@
+//! The file being put together, span by span.
+
+use std::{collections::VecDeque, fs::File, sync::Arc};
+
+use super::{
+    coverage::{self, Hole},
+    fill::Fill,
+    layout::{self, Known, TrackLayout},
+    method::{Chosen, Method, Wanted, choose, follow, needs_thorough, track_reports, wanted_spans},
+    run::{Place, Shown, SpanRun},
+    total,
+};
+use crate::{
+    ClipReport, ClipTask, Container, Cut, Damage, Error, GapFill, Phase, Progress, TrackReport,
+    cut::{CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, open_at},
+    ffmpeg::{Muxer, MuxerOptions, Packet},
+    host::Host,
+    nal::ParameterSets,
+    source::{SpanReader, TrackPacket, pts},
+    time::{TimeRange, WallTime},
+    verify::{self, Expected},
+};
+
+/// What came of an attempt at a clip.
+pub(super) enum Made {
+    Clip(Box<ClipReport>),
+    /// The room kept for the index was too small: what was counted now tells how large it must be.
+    NeedsIndex(u64),
+    /// Packets call upon parameter sets that the header doesn't name.
+    NeedsSets {
+        header: ParameterSets,
+        sets: ParameterSets,
+    },
+    /// Media is missing that should be there.
+    Holes(Vec<Hole>),
+}
+
+/// A clip being put together.
+pub(super) struct Assembly<'a> {
+    task: &'a ClipTask,
+    host: &'a Arc<dyn Host>,
+    output: &'a File,
+    known: &'a Known,
+    chosen: Chosen,
+    muxer: Muxer,
+    index_bytes: u64,
+    /// What the header says.
+    sets: Option<ParameterSets>,
+    /// What the first span was opened as; all others must match.
+    layout: Vec<TrackLayout>,
+    video: Option<usize>,
+    /// How long frames of the first span are held back from decoding to showing, in ticks of the video.
+    delay: i64,
+    /// The first span, open.
+    open: Option<(SpanReader, Opening)>,
+    tally: Tally,
+    tracks: Vec<TrackReport>,
+    warnings: Vec<String>,
+    holes: Vec<Hole>,
+    /// Parameter sets that showed up and that the header doesn't name.
+    news: Option<ParameterSets>,
+}
+
+/// What has been written so far.
+#[derive(Default)]
+struct Tally {
+    /// Where the next span begins in the file, in nanoseconds.
+    offset: i64,
+    frames: u64,
+    encoded_frames: u64,
+    hidden: i64,
+    first: Option<WallTime>,
+    last: Option<WallTime>,
+    /// Packets that the demuxer says are damaged, and frames that the decoder had to make up in part.
+    damaged_packets: u64,
+    damaged_frames: u64,
+}
+
+impl<'a> Assembly<'a> {
+    pub(super) fn begin(
+        task: &'a ClipTask,
+        host: &'a Arc<dyn Host>,
+        output: &'a File,
+        known: &'a Known,
+    ) -> Result<Self, Error> {
+        let spans = wanted_spans(task);
+        let Some(Wanted { span, mark_in, .. }) = spans.first() else {
+            return Err(Error::NoMedia(format!(
+                "the recording has no media between {} and {}",
+                task.range.start, task.range.end
+            )));
+        };
+        let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
+        let opening = open_at(&mut reader, *mark_in)?;
+        let video = reader.video();
+        let chosen = match video {
+            Some(video) => choose(task, &reader, video, &opening, known)?,
+            None => Chosen { method: Method::Copy(None), cut: task.cut, warning: None, black: None },
+        };
+        let sets = layout::header_sets(&chosen, known);
+        let streams = layout::output_streams(&reader, &chosen, sets.as_ref(), known)?;
+        let index_bytes = known.index_bytes.unwrap_or_else(|| layout::index_estimate(task, &reader));
+        let options = MuxerOptions { container: task.container, metadata: task.metadata.clone(), index_bytes };
+        let file = output.try_clone().map_err(|error| Error::Io(format!("the output: {error}")))?;
+        let muxer = Muxer::new(file, &streams, &options)?;
+        Ok(Self {
+            task,
+            host,
+            output,
+            known,
+            muxer,
+            index_bytes,
+            sets,
+            layout: (0..reader.tracks().len()).map(|track| TrackLayout::of(&reader, track)).collect(),
+            video,
+            delay: opening.delay(),
+            tally: Tally::default(),
+            tracks: track_reports(&reader, &chosen),
+            warnings: chosen.warning.iter().cloned().collect(),
+            holes: Vec::new(),
+            news: None,
+            open: Some((reader, opening)),
+            chosen,
+        })
+    }
+
+    pub(super) fn run(mut self) -> Result<Made, Error> {
+        let mut reached = self.task.range.start;
+        for wanted in wanted_spans(self.task) {
+            self.fill(TimeRange::new(reached, wanted.span.range.start.max(reached)))?;
+            reached = reached.max(wanted.span.range.end.min(self.task.range.end));
+            let is_first = self.open.is_some();
+            let (reader, opening) = match self.open.take() {
+                Some(open) => open,
+                None => self.open_next(&wanted)?,
+            };
+            let method = match (is_first, reader.video()) {
+                (false, Some(video)) => {
+                    let (method, warning) = follow(self.task, &self.chosen, &reader, video, &opening, self.known)?;
+                    self.warnings.extend(warning);
+                    method
+                }
+                _ => self.chosen.method.clone(),
+            };
+            self.note_sets(layout::span_sets(&method).as_ref());
+            self.cut_span(reader, opening, &wanted, &method)?;
+        }
+        self.fill(TimeRange::new(reached, self.task.range.end.max(reached)))?;
+        if !self.holes.is_empty() {
+            return Ok(Made::Holes(self.holes));
+        }
+        if let (Some(header), Some(sets)) = (&self.sets, &self.news) {
+            return Ok(Made::NeedsSets { header: header.clone(), sets: sets.clone() });
+        }
+        self.finish()
+    }
+
+    fn finish(mut self) -> Result<Made, Error> {
+        let (Some(first), Some(last)) = (self.tally.first, self.tally.last) else {
+            return Err(Error::NoMedia(format!(
+                "no frame of the recording lies between {} and {}",
+                self.task.range.start, self.task.range.end
+            )));
+        };
+        if self.task.container != Container::Ts && self.index_needed() > self.index_bytes {
+            return Ok(Made::NeedsIndex(self.index_needed()));
+        }
+        self.host.report(self.progress(Phase::Finalize))?;
+        let expected = self.expected();
+        let progress = self.progress(Phase::Verify);
+        for (count, what) in [
+            (self.tally.damaged_packets, "packets of the source are marked as damaged"),
+            (self.tally.damaged_frames, "frames at the edges are damaged, and shown as well as they can be decoded"),
+        ] {
+            if count > 0 {
+                self.warnings.push(format!("{count} {what}"));
+            }
+        }
+        let Self { host, output, muxer, tally, tracks, warnings, chosen, .. } = self;
+        let known = muxer.finish()?;
+        host.report(progress)?;
+        let verified = verify::verify(output, &expected, known)?;
+        Ok(Made::Clip(Box::new(ClipReport {
+            actual: TimeRange::new(first, last),
+            duration: tally.offset,
+            gaps: Vec::new(),
+            tracks,
+            frames: tally.frames,
+            encoded_frames: tally.encoded_frames,
+            hidden_lead_in: if chosen.cut == Cut::EditList { tally.hidden } else { 0 },
+            size_bytes: verified.size_bytes,
+            sha256: verified.sha256,
+            warnings,
+        })))
+    }
+
+    /// Opens a span after the first, which must have the same tracks: a file has one description of each.
+    fn open_next(&self, wanted: &Wanted<'_>) -> Result<(SpanReader, Opening), Error> {
+        let mut reader = SpanReader::open(self.host, wanted.span, needs_thorough(self.task))?;
+        let differs = |what: String| {
+            let from = wanted.span.range.start;
+            Err(Error::Unsupported(format!("from {from} on the recording {what}, and one file can't hold both")))
+        };
+        let tracks = reader.tracks().len();
+        if tracks != self.layout.len() || reader.video() != self.video {
+            return differs(format!("has {tracks} tracks of video and sound instead of {}", self.layout.len()));
+        }
+        for (track, layout) in self.layout.iter().enumerate() {
+            let other = TrackLayout::of(&reader, track);
+            let is_copied = Some(track) != self.video || matches!(self.chosen.method, Method::Copy(None));
+            if is_copied && !layout.fits(&other) {
+                return differs(format!("has {} coded differently", other.codec));
+            }
+            if matches!(self.chosen.method, Method::Copy(_)) && layout.codec != other.codec {
+                return differs(format!("has {} instead of {}", other.codec, layout.codec));
+            }
+        }
+        let opening = open_at(&mut reader, wanted.mark_in)?;
+        Ok((reader, opening))
+    }
+
+    /// Keeps in mind `sets` if the header doesn't name them.
+    fn note_sets(&mut self, sets: Option<&ParameterSets>) {
+        let Some((header, sets)) = self.sets.as_ref().zip(sets) else { return };
+        if self.known.in_band || self.task.container == Container::Ts || header.contains(sets) {
+            return;
+        }
+        self.news = Some(self.news.as_ref().map_or_else(|| sets.clone(), |news| news.with(sets)));
+    }
+
+    fn cut_span(
+        &mut self,
+        mut reader: SpanReader,
+        opening: Opening,
+        wanted: &Wanted<'_>,
+        method: &Method,
+    ) -> Result<(), Error> {
+        let place = Place {
+            offset: self.tally.offset,
+            is_first: self.tally.first.is_none() && self.tally.offset == 0,
+            timebases: self.layout.iter().map(|layout| layout.timebase).collect(),
+        };
+        let run = SpanRun::new(self.task, (method, self.chosen.cut), &place, &reader, wanted, &opening);
+        let Some(run) = run else {
+            self.holes.extend(coverage::check_nothing(wanted));
+            return Ok(());
+        };
+        let mut run = self.run_span(&mut reader, run, opening, method)?;
+        let (holes, warnings) = coverage::check(wanted, &mut run);
+        self.holes.extend(holes);
+        self.warnings.extend(warnings);
+        self.warnings.extend(reader.take_notices());
+        Ok(())
+    }
+
+    fn run_span(
+        &mut self,
+        reader: &mut SpanReader,
+        mut run: SpanRun,
+        opening: Opening,
+        method: &Method,
+    ) -> Result<SpanRun, Error> {
+        // The cutter borrows the description of the track, and the reader goes on reading.
+        let stream = run.video.map(|track| reader.stream(track).clone());
+        let is_strict = self.task.damage == Damage::Strict;
+        let mut cutter: Option<Box<dyn Cutter + '_>> = match (&stream, method) {
+            (None, _) => None,
+            (Some(_), Method::Copy(reframe)) => Some(Box::new(CopyCutter::new(reframe.as_deref(), run.bounds))),
+            (Some(stream), Method::Smart(style)) => {
+                Some(Box::new(SmartCutter::new(stream, style, run.bounds, is_strict)))
+            }
+            (Some(stream), Method::Encode(encode)) => Some(Box::new(EncodeCutter::new(stream, encode, run.bounds)?)),
+        };
+        let mut waiting: VecDeque<TrackPacket> = opening.others;
+        let track = run.video.unwrap_or(usize::MAX);
+        let mut video: VecDeque<Packet> = opening.video.into();
+        let mut wants_video = cutter.is_some();
+        let mut out = Vec::new();
+        while wants_video || run.wants_audio() {
+            let next = match (video.pop_front(), waiting.pop_front()) {
+                (Some(packet), other) => {
+                    other.into_iter().for_each(|other| waiting.push_front(other));
+                    Some(TrackPacket { track, packet })
+                }
+                (None, Some(other)) => Some(other),
+                (None, None) => reader.next()?,
+            };
+            let Some(TrackPacket { track, packet }) = next else { break };
+            if Some(track) == run.video {
+                if !wants_video && run.is_beyond(track, &packet) {
+                    break;
+                }
+                if wants_video && let Some(cutter) = &mut cutter {
+                    wants_video = cutter.push(packet, &mut out)?;
+                    if !wants_video {
+                        cutter.finish(&mut out)?;
+                    }
+                    self.write_video(&mut run, &mut out)?;
+                    if !wants_video {
+                        self.settle_audio(&mut run)?;
+                    }
+                }
+            } else {
+                if !wants_video && run.is_beyond(track, &packet) {
+                    break;
+                }
+                self.write_audio(&mut run, track, packet)?;
+            }
+        }
+        if wants_video && let Some(cutter) = &mut cutter {
+            cutter.finish(&mut out)?;
+            self.write_video(&mut run, &mut out)?;
+            self.settle_audio(&mut run)?;
+        }
+        if let Some(cutter) = &cutter {
+            self.tally.damaged_frames += cutter.damaged();
+            self.note_sets(cutter.news());
+        }
+        self.close_span(&run);
+        Ok(run)
+    }
+
+    fn write_video(&mut self, run: &mut SpanRun, out: &mut Vec<CutPacket>) -> Result<(), Error> {
+        let Some(track) = run.video else { return Ok(()) };
+        for CutPacket { mut packet, encoded } in out.drain(..) {
+            if packet.duration() <= 0 {
+                packet.set_duration(run.frame_ticks);
+            }
+            let start = pts(&packet);
+            let end = start + packet.duration();
+            run.shown.push(Shown { start, end, is_key: packet.is_key() });
+            self.tally.damaged_packets += u64::from(packet.is_corrupt());
+            if start >= run.zero {
+                self.tally.frames += 1;
+                self.tally.encoded_frames += u64::from(encoded);
+                run.end = run.end.max(end);
+            } else {
+                self.tally.hidden = self.tally.hidden.max(run.clock.timebase.nanos(run.zero - start));
+            }
+            self.write(run, track, packet)?;
+        }
+        Ok(())
+    }
+
+    /// The end of the video is known: sound ends with it.
+    fn settle_audio(&mut self, run: &mut SpanRun) -> Result<(), Error> {
+        let end = match self.chosen.cut {
+            Cut::Exact => run.mark_out.unwrap_or_else(|| run.clock.wall(run.end)),
+            Cut::EditList | Cut::Keyframe => run.clock.wall(run.end),
+        };
+        for index in 0..run.audio.len() {
+            let Some((clock, cutter)) = &mut run.audio[index] else { continue };
+            let mut ready = Vec::new();
+            cutter.settle(clock.nearest(end), &mut ready);
+            for packet in ready {
+                self.write(run, index, packet)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_audio(&mut self, run: &mut SpanRun, track: usize, packet: Packet) -> Result<(), Error> {
+        let Some((_, cutter)) = run.audio.get_mut(track).and_then(Option::as_mut) else { return Ok(()) };
+        let mut ready = Vec::new();
+        cutter.push(packet, &mut ready);
+        for packet in ready {
+            if run.video.is_none() {
+                run.end = run.end.max(run.clock.nearest(run.clocks[track].wall(pts(&packet) + packet.duration())));
+            }
+            self.write(run, track, packet)?;
+        }
+        Ok(())
+    }
+
+    /// Moves a packet to its place in the file, and writes it.
+    fn write(&mut self, run: &SpanRun, track: usize, mut packet: Packet) -> Result<(), Error> {
+        run.maps[track].apply(&mut packet);
+        self.write_placed(track, packet)?;
+        if Some(track) == run.video || run.video.is_none() {
+            self.host.report(self.progress_at(run))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a packet whose times are those of the file.
+    fn write_placed(&mut self, track: usize, mut packet: Packet) -> Result<(), Error> {
+        let layout = &mut self.layout[track];
+        if layout.order.admit(&mut packet, Some(track) != self.video)? {
+            layout.packets += 1;
+            self.muxer.write(track, &mut packet)?;
+        }
+        Ok(())
+    }
+
+    fn close_span(&mut self, run: &SpanRun) {
+        if run.end <= run.zero {
+            return;
+        }
+        self.tally.first.get_or_insert(run.clock.wall(run.zero));
+        self.tally.last = Some(run.clock.wall(run.end));
+        self.tally.offset += run.clock.timebase.nanos(run.end - run.zero);
+    }
+
+    /// Fills `gap`, if gaps are to be filled and it is one.
+    fn fill(&mut self, gap: TimeRange) -> Result<(), Error> {
+        let is_wanted = self.task.gaps == GapFill::Black && !gap.is_empty();
+        let Some(video) = self.video.filter(|_| is_wanted) else { return Ok(()) };
+        let Some(black) = &self.chosen.black else { return Ok(()) };
+        // What is before it may have ended a little early or late; the frames behind it must be where they belong.
+        let start = self.tally.last.map_or(gap.start, |last| last.min(gap.end));
+        let timebase = self.layout[video].timebase;
+        let length = gap.end.nanos_since(start);
+        let Some(mut fill) = Fill::new(black, timebase, self.tally.offset, length, self.delay)? else { return Ok(()) };
+        while let Some(packet) = fill.next()? {
+            self.tally.frames += 1;
+            self.tally.encoded_frames += 1;
+            self.write_placed(video, packet)?;
+            self.host.report(self.progress(Phase::Render))?;
+        }
+        self.tally.first.get_or_insert(start);
+        self.tally.last = Some(gap.end);
+        self.tally.offset += length;
+        Ok(())
+    }
+
+    fn progress_at(&self, run: &SpanRun) -> Progress {
+        let done = self.tally.offset + run.clock.timebase.nanos((run.end - run.zero).max(0));
+        Progress { media_done: done, ..self.progress(Phase::Render) }
+    }
+
+    fn progress(&self, phase: Phase) -> Progress {
+        let written_bytes = self.muxer.written();
+        Progress { phase, media_done: self.tally.offset, media_total: total(self.task), written_bytes }
+    }
+
+    fn index_needed(&self) -> u64 {
+        let samples: u64 = self.layout.iter().map(|layout| layout.packets).sum();
+        let configuration: u64 = self.layout.iter().map(TrackLayout::configuration_bytes).sum();
+        layout::index_bound(self.task, samples, configuration)
+    }
+
+    fn expected(&self) -> Expected {
+        Expected {
+            container: self.task.container,
+            tracks: self.layout.iter().map(|layout| layout.packets).collect(),
+            video: self.video,
+            duration: self.tally.offset,
+            hidden: self.tally.hidden,
+            encoded: self.tally.encoded_frames > 0,
+            is_damaged: self.tally.damaged_packets + self.tally.damaged_frames > 0,
+        }
+    }
+}
