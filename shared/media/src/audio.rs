@@ -1,6 +1,20 @@
-//! Cutting audio: whole frames, to the same instants as the video.
+//! Cutting audio to the same instants as the video: whole frames where they are copied, else to the sample.
+//!
+//! ```text
+//! audio.rs   whole frames
+//! sound.rs   one span that goes through its samples
+//! track.rs   the track of the file that samples go to: encoded, or as they are
+//! pcm.rs     sound that is not compressed
+//! ```
+
+pub(crate) mod pcm;
+mod sound;
+mod track;
 
 use std::collections::VecDeque;
+
+pub(crate) use sound::SoundRun;
+pub(crate) use track::{FILL_STEP, SoundTrack};
 
 use crate::{
     Error,

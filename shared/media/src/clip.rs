@@ -4,26 +4,28 @@
 //! method.rs    which spans, and which way the video is made
 //! run.rs       one span while it is cut
 //! coverage.rs  what a span gave, held against what it should have
+//! tracks.rs    the tracks of the file, and how those beside the video are written
 //! ```
 
 mod coverage;
 mod method;
 mod run;
+mod tracks;
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use crate::{
     ClipReport, ClipTask, Container, Cut, Error, Phase, Progress, Span, TrackReport,
-    audio::Order,
     cut::{CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, open_at},
-    ffmpeg::{Encoder, Muxer, MuxerOptions, OutputStream, Packet, audio_frame, extradata},
+    ffmpeg::{Muxer, MuxerOptions, Packet, audio_frame},
     host::Host,
     source::{SpanReader, TrackPacket, frame_nanos, pts},
-    time::{NANOS, TimeRange, Timebase, WallTime},
+    time::{NANOS, TimeRange, WallTime},
     verify::{self, Expected},
 };
 pub(crate) use method::{Method, SPAN_SLACK, Wanted, choose, needs_thorough, track_reports, wanted_spans};
 use run::{Place, SpanRun};
+use tracks::{TrackLayout, layouts, output_streams};
 
 /// Cuts the clip, writes it to the host's output, and verifies it.
 ///
@@ -71,14 +73,6 @@ struct Assembly<'a> {
     warnings: Vec<String>,
 }
 
-struct TrackLayout {
-    codec: String,
-    configuration: Vec<u8>,
-    timebase: Timebase,
-    order: Order,
-    packets: u64,
-}
-
 /// What has been written so far.
 #[derive(Default)]
 struct Tally {
@@ -113,13 +107,13 @@ impl<'a> Assembly<'a> {
             Some(video) => choose(task, &reader, video)?,
             None => (Method::Copy, None),
         };
-        let streams = output_streams(&reader, &method)?;
+        let layout = layouts(task, &reader)?;
+        let streams = output_streams(&reader, &method, &layout)?;
         let index_bytes = index_bytes.unwrap_or_else(|| index_estimate(task, &reader));
         let options = MuxerOptions { container: task.container, metadata: task.metadata.clone(), index_bytes };
         let file = output.try_clone().map_err(|error| Error::Io(format!("the output: {error}")))?;
         let muxer = Muxer::new(file, &streams, &options)?;
-        let layout = (0..reader.tracks().len()).map(|track| TrackLayout::of(&reader, track)).collect();
-        let tracks = track_reports(&reader, &method, warning.as_deref());
+        let tracks = track_reports(task, &reader, &method, warning.as_deref());
         Ok(Self {
             task,
             host,
@@ -144,6 +138,7 @@ impl<'a> Assembly<'a> {
             };
             self.cut_span(reader, &wanted)?;
         }
+        self.finish_sound()?;
         let (Some(first), Some(last)) = (self.tally.first, self.tally.last) else {
             return Err(Error::NoMedia(format!(
                 "no frame of the recording lies between {} and {}",
@@ -183,7 +178,7 @@ impl<'a> Assembly<'a> {
         let tracks = reader.tracks().len();
         let differs = tracks != self.layout.len()
             || reader.video() != self.video
-            || (0..tracks).any(|track| !self.layout[track].fits(&TrackLayout::of(&reader, track)));
+            || (0..tracks).any(|track| !self.layout[track].fits(&reader, track));
         if differs {
             return Err(Error::Unsupported(format!(
                 "the recording is coded differently from {} on, and one file can't hold both",
@@ -195,13 +190,9 @@ impl<'a> Assembly<'a> {
 
     fn cut_span(&mut self, mut reader: SpanReader, wanted: &Wanted<'_>) -> Result<(), Error> {
         let opening = open_at(&mut reader, wanted.mark_in)?;
-        let place = Place {
-            offset: self.tally.offset,
-            is_first: self.tally.first.is_none(),
-            timebases: self.layout.iter().map(|layout| layout.timebase).collect(),
-        };
+        let place = Place { offset: self.tally.offset, is_first: self.tally.first.is_none(), tracks: &self.layout };
         let method = std::mem::replace(&mut self.method, Method::Copy);
-        let result = match SpanRun::new(self.task, &method, &place, &reader, wanted, &opening) {
+        let result = match SpanRun::new(self.task, &method, &place, &reader, wanted, &opening)? {
             Some(run) => self.run_span(&mut reader, run, opening, &method).map(Some),
             None => Ok(None),
         };
@@ -271,6 +262,7 @@ impl<'a> Assembly<'a> {
             self.write_video(&mut run, &mut out)?;
             self.settle_audio(&mut run)?;
         }
+        self.finish_passages(&mut run)?;
         self.close_span(&run);
         Ok(run)
     }
@@ -297,47 +289,12 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
-    /// The end of the video is known: sound ends with it.
-    fn settle_audio(&mut self, run: &mut SpanRun) -> Result<(), Error> {
-        let end = match self.task.cut {
-            Cut::Exact => run.mark_out.unwrap_or_else(|| run.clock.wall(run.end)),
-            Cut::EditList | Cut::Keyframe => run.clock.wall(run.end),
-        };
-        for index in 0..run.audio.len() {
-            let Some((clock, cutter)) = &mut run.audio[index] else { continue };
-            let mut ready = Vec::new();
-            cutter.settle(clock.nearest(end), &mut ready);
-            for packet in ready {
-                self.write(run, index, packet)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_audio(&mut self, run: &mut SpanRun, track: usize, packet: Packet) -> Result<(), Error> {
-        let Some((_, cutter)) = run.audio.get_mut(track).and_then(Option::as_mut) else { return Ok(()) };
-        let mut ready = Vec::new();
-        cutter.push(packet, &mut ready);
-        for packet in ready {
-            if run.video.is_none() {
-                run.end = run.end.max(run.clock.nearest(run.clocks[track].wall(pts(&packet) + packet.duration())));
-            }
-            self.write(run, track, packet)?;
-        }
-        Ok(())
-    }
-
     /// Moves a packet to its place in the file, and writes it.
     fn write(&mut self, run: &SpanRun, track: usize, mut packet: Packet) -> Result<(), Error> {
-        let layout = &mut self.layout[track];
         let shift = run.shift[track];
         packet.set_pts(packet.pts().map(|time| time + shift));
         packet.set_dts(packet.dts().map(|time| time + shift));
-        if !layout.order.admit(&mut packet, Some(track) != run.video)? {
-            return Ok(());
-        }
-        layout.packets += 1;
-        self.muxer.write(track, &mut packet)?;
+        self.put(track, packet, Some(track) == run.video)?;
         if Some(track) == run.video || run.video.is_none() {
             let progress = self.progress_at(run);
             self.host.report(progress)?;
@@ -368,61 +325,21 @@ impl<'a> Assembly<'a> {
     /// (ISO/IEC 14496-12 §8.6, §8.7).
     fn index_needed(&self) -> u64 {
         let samples: u64 = self.layout.iter().map(|layout| layout.packets).sum();
-        let configuration: usize = self.layout.iter().map(|layout| layout.configuration.len()).sum();
+        let configuration: u64 = self.layout.iter().map(TrackLayout::configuration_bytes).sum();
         let metadata: usize = self.task.metadata.iter().map(|(key, value)| key.len() + value.len() + 64).sum();
-        8_192 + samples * 44 + 4 * configuration as u64 + metadata as u64
+        8_192 + samples * 44 + 4 * configuration + metadata as u64
     }
 
     fn expected(&self) -> Expected {
         Expected {
             container: self.task.container,
-            tracks: self.layout.iter().map(|layout| layout.packets).collect(),
-            video: self.video,
+            tracks: self.layout.iter().filter(|layout| layout.output.is_some()).map(|layout| layout.units).collect(),
+            video: self.video.and_then(|video| self.layout[video].output),
             duration: self.tally.offset,
             hidden: self.tally.hidden,
             encoded: self.tally.encoded_frames > 0,
         }
     }
-}
-
-impl TrackLayout {
-    fn of(reader: &SpanReader, track: usize) -> Self {
-        let stream = reader.stream(track);
-        Self {
-            codec: stream.info.codec.clone(),
-            configuration: extradata(&stream.parameters).to_vec(),
-            timebase: stream.timebase,
-            order: Order::default(),
-            packets: 0,
-        }
-    }
-
-    /// Whether packets of `other` can go on where this one's end.
-    fn fits(&self, other: &Self) -> bool {
-        (&self.codec, &self.configuration, self.timebase) == (&other.codec, &other.configuration, other.timebase)
-    }
-}
-
-fn output_streams(reader: &SpanReader, method: &Method) -> Result<Vec<OutputStream>, Error> {
-    let tracks = 0..reader.tracks().len();
-    tracks
-        .map(|track| {
-            let stream = reader.stream(track);
-            let is_video = Some(track) == reader.video();
-            let (parameters, configuration) = match method {
-                Method::Smart(style) if is_video => (stream.parameters.clone(), Some(style.extradata().to_vec())),
-                Method::Encode(encode) if is_video => (Encoder::open(&encode.0, &encode.1)?.parameters(), None),
-                _ => (stream.parameters.clone(), None),
-            };
-            Ok(OutputStream {
-                parameters,
-                extradata: configuration,
-                timebase: stream.timebase,
-                frame_rate: stream.info.frame_rate,
-                labels: stream.labels.clone(),
-            })
-        })
-        .collect()
 }
 
 /// Room to keep for the index: what a clip of this length usually needs, with some to spare.

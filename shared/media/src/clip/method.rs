@@ -2,6 +2,7 @@
 
 use crate::{
     ClipTask, Container, Cut, Error, Span, TrackFate, TrackReport, VideoTarget,
+    carry::carry,
     cut::{SmartStyle, full_settings},
     ffmpeg::{EncoderSettings, VideoShape},
     source::SpanReader,
@@ -84,21 +85,23 @@ pub(crate) fn needs_thorough(task: &ClipTask) -> bool {
 }
 
 /// What becomes of each track of the source.
-pub(crate) fn track_reports(reader: &SpanReader, method: &Method, warning: Option<&str>) -> Vec<TrackReport> {
+pub(crate) fn track_reports(
+    task: &ClipTask,
+    reader: &SpanReader,
+    method: &Method,
+    warning: Option<&str>,
+) -> Vec<TrackReport> {
     let used = (0..reader.tracks().len()).map(|track| {
-        let fate = match method {
-            _ if Some(track) != reader.video() => TrackFate::Copied,
-            Method::Copy => TrackFate::Copied,
-            Method::Smart(_) => TrackFate::SmartCut,
-            Method::Encode(_) => TrackFate::Encoded,
+        let stream = reader.stream(track);
+        let codec = stream.info.codec.as_str();
+        let because = || warning.unwrap_or_default().to_owned();
+        let (fate, codec, reason) = match method {
+            _ if Some(track) != reader.video() => carry(stream, task.container, task.compatibility).report(codec),
+            Method::Copy => (TrackFate::Copied, codec.to_owned(), String::new()),
+            Method::Smart(_) => (TrackFate::SmartCut, codec.to_owned(), String::new()),
+            Method::Encode(encode) => (TrackFate::Encoded, encode.1.codec().to_owned(), because()),
         };
-        let reason = warning.filter(|_| fate == TrackFate::Encoded).unwrap_or_default().to_owned();
-        let track = reader.stream(track).info.clone();
-        let codec = match method {
-            Method::Encode(encode) if fate == TrackFate::Encoded => encode.1.codec().to_owned(),
-            _ => track.codec.clone(),
-        };
-        TrackReport { track, fate, codec, reason }
+        TrackReport { track: stream.info.clone(), fate, codec, reason }
     });
     let dropped = reader.dropped().iter().map(|(info, reason)| TrackReport {
         track: info.clone(),

@@ -100,6 +100,10 @@ impl Muxer {
         }
         output.set_metadata(metadata);
         let mut header = ff::Dictionary::new();
+        // FLAC in MP4 counts as experimental in FFmpeg 5.1; its mapping has been final, and read by all, since 2017.
+        if streams.iter().any(|stream| stream.parameters.id() == ff::codec::Id::FLAC) {
+            header.set("strict", "experimental");
+        }
         match options.container {
             // SAFETY: the context is open and exclusively ours; a number is set.
             Container::Ts => unsafe { (*output.as_mut_ptr()).max_delay = TS_MAX_DELAY },

@@ -26,6 +26,16 @@ pub(crate) fn new_packet(data: &[u8], like: &Packet) -> Packet {
     packet
 }
 
+/// A packet with `data`, at `time`, `duration` long, that decoding can begin with.
+pub(crate) fn packet_of(data: &[u8], time: i64, duration: i64) -> Packet {
+    let mut packet = Packet::copy(data);
+    packet.set_pts(Some(time));
+    packet.set_dts(Some(time));
+    packet.set_duration(duration);
+    packet.set_flags(ff::packet::Flags::KEY);
+    packet
+}
+
 /// The codec configuration of a track, as the container carries it; empty if there is none.
 pub(crate) fn extradata(parameters: &ff::codec::Parameters) -> &[u8] {
     // SAFETY: the parameters are valid for the borrow, and libav keeps pointer and size together.
