@@ -15,7 +15,7 @@ mod tracks;
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use crate::{
-    ClipReport, ClipTask, Container, Cut, Error, Phase, Progress, Span, TrackReport,
+    ClipReport, ClipTask, Container, Cut, Error, GapFill, Phase, Progress, Span, TrackReport,
     cut::{CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, open_at},
     ffmpeg::{Muxer, MuxerOptions, Packet, audio_frame},
     host::Host,
@@ -136,6 +136,7 @@ impl<'a> Assembly<'a> {
                 Some(reader) => reader,
                 None => self.open_next(wanted.span)?,
             };
+            self.fill_gap(&wanted)?;
             self.cut_span(reader, &wanted)?;
         }
         self.finish_sound()?;
@@ -186,6 +187,15 @@ impl<'a> Assembly<'a> {
             )));
         }
         Ok(reader)
+    }
+
+    /// Fills the gap before a span, in a recording of sound alone, if that is asked for.
+    fn fill_gap(&mut self, wanted: &Wanted<'_>) -> Result<(), Error> {
+        let Some(last) = self.tally.last.filter(|_| self.video.is_none() && self.task.gaps == GapFill::Black) else {
+            return Ok(());
+        };
+        self.tally.offset += wanted.span.range.start.nanos_since(last).max(0);
+        self.fill_sound(self.tally.offset)
     }
 
     fn cut_span(&mut self, mut reader: SpanReader, wanted: &Wanted<'_>) -> Result<(), Error> {

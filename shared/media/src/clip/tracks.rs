@@ -2,12 +2,12 @@
 
 use super::{Assembly, Method, run::SpanRun};
 use crate::{
-    ClipTask, Cut, Error, TrackKind,
-    audio::{FILL_STEP, Order, SoundTrack},
+    ClipTask, Cut, Error, GapFill, TrackKind,
+    audio::{FILL_STEP, Order, Silence, SoundTrack},
     carry::{Carry, carry},
     ffmpeg::{Encoder, OutputStream, Packet, extradata},
     source::{SpanReader, pts},
-    time::Timebase,
+    time::{Rounding, Timebase},
 };
 
 /// A track of the source, and the track of the file that it becomes.
@@ -18,6 +18,8 @@ pub(super) struct TrackLayout {
     pub(super) output: Option<usize>,
     /// Where its samples go, if it is written sample by sample.
     pub(super) sound: Option<SoundTrack>,
+    /// What gaps in it are filled with, if they are to be, it is sound, and it is copied; or why they can't be.
+    silence: Option<Result<Silence, Error>>,
     /// Seconds in a tick of the packets that are written.
     pub(super) timebase: Timebase,
     signature: Signature,
@@ -68,8 +70,10 @@ pub(super) fn layouts(task: &ClipTask, reader: &SpanReader) -> Result<Vec<TrackL
                 outputs - 1
             });
             let timebase = sound.as_ref().map_or(stream.timebase, SoundTrack::timebase);
+            let is_filled = task.gaps == GapFill::Black && stream.info.kind == TrackKind::Audio;
+            let silence = (is_filled && carry == Some(Carry::Frames)).then(|| Silence::like(stream));
             let (signature, order) = (Signature::of(reader, track), Order::default());
-            Ok(TrackLayout { carry, output, sound, timebase, signature, order, packets: 0, units: 0 })
+            Ok(TrackLayout { carry, output, sound, silence, timebase, signature, order, packets: 0, units: 0 })
         })
         .collect()
 }
@@ -142,7 +146,7 @@ impl Assembly<'_> {
         let Some(passage) = run.audio.get(track).and_then(Option::as_ref) else { return Ok(()) };
         // A hole is filled step by step, so that an hour of silence is never in memory at once.
         if let Some(begin) = passage.begins(&packet) {
-            self.fill_sound(run, track, begin - FILL_STEP)?;
+            self.fill_samples(track, begin - FILL_STEP)?;
         }
         let Some(passage) = &mut run.audio[track] else { return Ok(()) };
         let sound = &mut self.layout[track].sound;
@@ -159,13 +163,38 @@ impl Assembly<'_> {
     }
 
     /// Fills what a track that is written sample by sample lacks before `end`, in nanoseconds of the file.
-    fn fill_sound(&mut self, run: &SpanRun, track: usize, end: i64) -> Result<(), Error> {
+    fn fill_samples(&mut self, track: usize, end: i64) -> Result<(), Error> {
         let mut is_short = true;
         while is_short {
             let Some(sound) = &mut self.layout[track].sound else { return Ok(()) };
             let mut ready = Vec::new();
             is_short = sound.fill(end, FILL_STEP, &mut ready)?;
-            self.write_all(run, track, ready)?;
+            ready.into_iter().try_for_each(|packet| self.put(track, packet, false))?;
+        }
+        Ok(())
+    }
+
+    /// Fills all tracks of sound with silence, from where each ends up to `until` nanoseconds of the file. Where no
+    /// silence can be made a hole is left, and warned of.
+    pub(super) fn fill_sound(&mut self, until: i64) -> Result<(), Error> {
+        for track in 0..self.layout.len() {
+            self.fill_samples(track, until)?;
+            let layout = &mut self.layout[track];
+            let silence = match layout.silence.take() {
+                None => continue,
+                // Said once.
+                Some(Err(error)) => {
+                    self.warnings.push(format!("gaps are holes in the sound of track {track}: {error}"));
+                    continue;
+                }
+                Some(Ok(silence)) => silence,
+            };
+            let from = layout.order.end();
+            let to = Timebase::NANOS.rescale(until, layout.timebase, Rounding::Nearest);
+            for index in 0..silence.frames(from, to) {
+                self.put(track, silence.frame(from, index), false)?;
+            }
+            self.layout[track].silence = Some(Ok(silence));
         }
         Ok(())
     }

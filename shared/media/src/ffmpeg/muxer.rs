@@ -191,7 +191,7 @@ fn add_stream(
     if let Some((num, den)) = stream.frame_rate {
         added.set_avg_frame_rate(ff::Rational(num, den));
     }
-    stream.labels.apply(&mut added)?;
+    stream.labels.apply(&mut added, container)?;
     let is_hevc = stream.parameters.id() == ff::codec::Id::HEVC;
     // SAFETY: the stream was just added and is exclusively borrowed; its parameters are valid. The tag of the source's
     // container means nothing in this one; the muxer chooses, but for HEVC, where only `hvc1` plays everywhere.

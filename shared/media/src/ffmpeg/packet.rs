@@ -48,6 +48,19 @@ pub(crate) fn extradata(parameters: &ff::codec::Parameters) -> &[u8] {
     }
 }
 
+/// Bits in a second of a track, if the container says or reading told.
+pub(crate) fn bit_rate(parameters: &ff::codec::Parameters) -> Option<i64> {
+    // SAFETY: the parameters are valid for the borrow; a number is read.
+    Some(unsafe { (*parameters.as_ptr()).bit_rate }).filter(|bits| *bits > 0)
+}
+
+/// Whether AAC is of low complexity, without the extensions that double its rate or its channels.
+pub(crate) fn is_plain_aac(parameters: &ff::codec::Parameters) -> bool {
+    // SAFETY: the parameters are valid for the borrow; a number is read.
+    let profile = unsafe { (*parameters.as_ptr()).profile };
+    matches!(profile, ff::ffi::FF_PROFILE_AAC_LOW | ff::ffi::FF_PROFILE_UNKNOWN)
+}
+
 /// Length of one frame of an audio track in nanoseconds, where all its frames are as long.
 pub(crate) fn audio_frame(parameters: &ff::codec::Parameters) -> Option<i64> {
     // SAFETY: the parameters are valid for the borrow; only numbers are read.

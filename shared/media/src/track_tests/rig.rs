@@ -13,7 +13,7 @@ use crate::{
     Anchor, ClipReport, ClipTask, Container, Error, Format, Input, Outcome, Part, Piece, Progress, Segment, Span, Task,
     TrackKind, TrackReport,
     host::Host,
-    time::{NANOS, TimeRange, WallTime},
+    time::{TimeRange, WallTime},
     verbs,
 };
 
@@ -22,11 +22,11 @@ pub(super) const RATE: usize = 48_000;
 /// Length of a source.
 pub(super) const SECONDS: usize = 6;
 
-struct TestHost(PathBuf, PathBuf);
+struct TestHost(Vec<PathBuf>, PathBuf);
 
 impl Host for TestHost {
-    fn open(&self, _: u32) -> Result<File, Error> {
-        File::open(&self.0).map_err(|error| Error::Io(error.to_string()))
+    fn open(&self, source: u32) -> Result<File, Error> {
+        File::open(&self.0[source as usize]).map_err(|error| Error::Io(error.to_string()))
     }
 
     fn output(&self) -> Result<File, Error> {
@@ -108,13 +108,25 @@ impl Rig {
         container: Container,
         change: impl FnOnce(&mut ClipTask),
     ) -> (String, ClipReport) {
-        let millis = |value: i64| WallTime::from_nanos(value * 1_000_000);
-        let range = TimeRange::new(millis(range.0), millis(range.1));
-        let mut task = ClipTask { container, ..ClipTask::new(whole_file(source), range) };
+        self.clip_spans(&[(source, 0, SECONDS as i64 * 1_000)], range, container, change)
+    }
+
+    /// Cuts a clip of a recording that is made of several files, each with its own first and last millisecond.
+    pub(super) fn clip_spans(
+        &self,
+        spans: &[(&str, i64, i64)],
+        range: (i64, i64),
+        container: Container,
+        change: impl FnOnce(&mut ClipTask),
+    ) -> (String, ClipReport) {
+        let sources = spans.iter().map(|(source, ..)| (*source).to_owned()).collect();
+        let whole = (0..).zip(spans).map(|(index, (source, start, end))| span(index, source, millis(*start, *end)));
+        let input = Input { sources, spans: whole.collect() };
+        let mut task = ClipTask { container, ..ClipTask::new(input, millis(range.0, range.1)) };
         change(&mut task);
-        let name = Path::new(source).file_name().and_then(|name| name.to_str()).expect("a name");
+        let name = Path::new(spans[0].0).file_name().and_then(|name| name.to_str()).expect("a name");
         let output = self.path(&format!("clip-{name}.{container:?}").to_lowercase());
-        let host = Arc::new(TestHost(source.into(), output.clone().into()));
+        let host = Arc::new(TestHost(spans.iter().map(|span| span.0.into()).collect(), output.clone().into()));
         let Ok(Outcome::Clip(plan)) = verbs::execute(&Task::Plan(task.clone()), host.clone()) else { panic!("{name}") };
         match verbs::execute(&Task::Clip(task), host) {
             Ok(Outcome::Clip(report)) => {
@@ -134,16 +146,20 @@ fn format(source: &str) -> Format {
     }
 }
 
-fn whole_file(source: &str) -> Input {
-    let range = TimeRange::new(WallTime::EPOCH, WallTime::from_nanos(SECONDS as i64 * NANOS));
-    let piece = Piece { source: 0, offset: 0, length: None };
-    let format = format(source);
+fn millis(start: i64, end: i64) -> TimeRange {
+    let instant = |value: i64| WallTime::from_nanos(value * 1_000_000);
+    TimeRange::new(instant(start), instant(end))
+}
+
+fn span(source: u32, path: &str, range: TimeRange) -> Span {
+    let piece = Piece { source, offset: 0, length: None };
+    let format = format(path);
     let anchor = match format {
-        Format::Mp4 => Anchor::Ticks { ticks: 0, timescale: 1, wall: WallTime::EPOCH },
-        _ => Anchor::FirstKeyframe { piece, wall: WallTime::EPOCH },
+        Format::Mp4 => Anchor::Ticks { ticks: 0, timescale: 1, wall: range.start },
+        _ => Anchor::FirstKeyframe { piece, wall: range.start },
     };
     let part = Part { format, init: None, segments: vec![Segment { piece, range }], anchor, language: None };
-    Input { sources: vec![source.into()], spans: vec![Span { range, parts: vec![part] }] }
+    Span { range, parts: vec![part] }
 }
 
 pub(super) fn tracks(report: &ClipReport, kind: TrackKind) -> Vec<&TrackReport> {
