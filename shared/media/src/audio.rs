@@ -1,6 +1,23 @@
-//! Cutting audio: whole frames, to the same instants as the video.
+//! Cutting audio to the same instants as the video: whole frames where they are copied, else to the sample.
+//!
+//! ```text
+//! audio.rs   whole frames
+//! sound.rs   one span that goes through its samples
+//! track.rs   the track of the file that samples go to: encoded, or as they are
+//! pcm.rs     sound that is not compressed
+//! silence.rs silence in the codec of a track that is copied
+//! ```
+
+pub(crate) mod pcm;
+mod silence;
+mod sound;
+mod track;
 
 use std::collections::VecDeque;
+
+pub(crate) use silence::Silence;
+pub(crate) use sound::SoundRun;
+pub(crate) use track::{FILL_STEP, SoundTrack};
 
 use crate::{
     Error,
@@ -103,6 +120,11 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// Where what was written ends, in ticks of the track.
+    pub(crate) fn end(&self) -> i64 {
+        self.last_end
+    }
+
     /// Whether `packet` may follow; its DTS is moved by as little as makes it follow.
     ///
     /// # Errors

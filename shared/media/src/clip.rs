@@ -5,6 +5,7 @@
 //! layout.rs     what the file is laid out for
 //! assembly.rs   the file being put together, span by span
 //! run.rs        one span while it is cut
+//! tracks.rs     the tracks of the file, and how those beside the video are written
 //! fill.rs       black and silence where nothing was recorded
 //! coverage.rs   what a span gave, held against what it should have
 //! damage.rs     taking what is damaged out of what is read
@@ -17,6 +18,7 @@ mod fill;
 mod layout;
 mod method;
 mod run;
+mod tracks;
 
 use std::{fs::File, sync::Arc};
 

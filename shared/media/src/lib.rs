@@ -13,6 +13,7 @@
 //! ```
 
 mod audio;
+mod carry;
 mod chain;
 mod clip;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod forecast;
 mod host;
 mod language;
 mod nal;
+mod passage;
 mod plan;
 mod pool;
 mod probe;
@@ -34,6 +36,8 @@ mod source;
 mod task;
 mod thumbnail;
 pub mod time;
+#[cfg(test)]
+mod track_tests;
 mod ts;
 mod verbs;
 mod verify;

@@ -214,6 +214,12 @@ impl SpanReader {
         self.video
     }
 
+    /// The index of the first audio track; 0 if there is none.
+    pub(crate) fn first_sound(&self) -> usize {
+        let is_sound = |track: &usize| self.stream(*track).info.kind == TrackKind::Audio;
+        (0..self.tracks.len()).find(is_sound).unwrap_or(0)
+    }
+
     /// Tracks that are not read, and why.
     pub(crate) fn dropped(&self) -> &[(TrackInfo, String)] {
         &self.dropped

@@ -5,10 +5,11 @@ use std::{collections::VecDeque, fs::File, sync::Arc};
 use super::{
     coverage::{self, Hole},
     fill::Fill,
-    layout::{self, Known, TrackLayout},
+    layout::{self, Known},
     method::{Chosen, Method, Wanted, choose, follow, needs_thorough, track_reports, wanted_spans},
     run::{Place, Shown, SpanRun},
     total,
+    tracks::{self, TrackLayout},
 };
 use crate::{
     ClipReport, ClipTask, Container, Cut, Damage, Error, GapFill, Phase, Progress, TrackReport,
@@ -37,25 +38,25 @@ pub(super) enum Made {
 
 /// A clip being put together.
 pub(super) struct Assembly<'a> {
-    task: &'a ClipTask,
+    pub(super) task: &'a ClipTask,
     host: &'a Arc<dyn Host>,
     output: &'a File,
     known: &'a Known,
-    chosen: Chosen,
-    muxer: Muxer,
+    pub(super) chosen: Chosen,
+    pub(super) muxer: Muxer,
     index_bytes: u64,
     /// What the header says.
     sets: Option<ParameterSets>,
     /// What the first span was opened as; all others must match.
-    layout: Vec<TrackLayout>,
-    video: Option<usize>,
+    pub(super) layout: Vec<TrackLayout>,
+    pub(super) video: Option<usize>,
     /// How long frames of the first span are held back from decoding to showing, in ticks of the video.
     delay: i64,
     /// The first span, open.
     open: Option<(SpanReader, Opening)>,
     tally: Tally,
     tracks: Vec<TrackReport>,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
     holes: Vec<Hole>,
     /// Parameter sets that showed up and that the header doesn't name.
     news: Option<ParameterSets>,
@@ -98,7 +99,8 @@ impl<'a> Assembly<'a> {
             None => Chosen { method: Method::Copy(None), cut: task.cut, warning: None, black: None },
         };
         let sets = layout::header_sets(&chosen, known);
-        let streams = layout::output_streams(&reader, &chosen, sets.as_ref(), known)?;
+        let layout = tracks::layouts(task, &reader)?;
+        let streams = tracks::output_streams(&reader, &chosen, &layout, sets.as_ref(), known)?;
         let index_bytes = known.index_bytes.unwrap_or_else(|| layout::index_estimate(task, &reader));
         let options = MuxerOptions { container: task.container, metadata: task.metadata.clone(), index_bytes };
         let file = output.try_clone().map_err(|error| Error::Io(format!("the output: {error}")))?;
@@ -111,11 +113,11 @@ impl<'a> Assembly<'a> {
             muxer,
             index_bytes,
             sets,
-            layout: (0..reader.tracks().len()).map(|track| TrackLayout::of(&reader, track)).collect(),
+            layout,
             video,
             delay: opening.delay(),
             tally: Tally::default(),
-            tracks: track_reports(&reader, &chosen),
+            tracks: track_reports(task, &reader, &chosen),
             warnings: chosen.warning.iter().cloned().collect(),
             holes: Vec::new(),
             news: None,
@@ -152,6 +154,7 @@ impl<'a> Assembly<'a> {
         if let (Some(header), Some(sets)) = (&self.sets, &self.news) {
             return Ok(Made::NeedsSets { header: header.clone(), sets: sets.clone() });
         }
+        self.finish_sound()?;
         self.finish()
     }
 
@@ -206,13 +209,13 @@ impl<'a> Assembly<'a> {
             return differs(format!("has {tracks} tracks of video and sound instead of {}", self.layout.len()));
         }
         for (track, layout) in self.layout.iter().enumerate() {
-            let other = TrackLayout::of(&reader, track);
-            let is_copied = Some(track) != self.video || matches!(self.chosen.method, Method::Copy(None));
-            if is_copied && !layout.fits(&other) {
-                return differs(format!("has {} coded differently", other.codec));
+            let codec = &reader.stream(track).info.codec;
+            if !layout.fits(&reader, track) {
+                return differs(format!("has {codec} coded differently"));
             }
-            if matches!(self.chosen.method, Method::Copy(_)) && layout.codec != other.codec {
-                return differs(format!("has {} instead of {}", other.codec, layout.codec));
+            let is_copied = Some(track) == self.video && matches!(self.chosen.method, Method::Copy(_));
+            if is_copied && !layout.has_codec(codec) {
+                return differs(format!("has {codec} video"));
             }
         }
         let opening = open_at(&mut reader, wanted.mark_in)?;
@@ -238,9 +241,9 @@ impl<'a> Assembly<'a> {
         let place = Place {
             offset: self.tally.offset,
             is_first: self.tally.first.is_none() && self.tally.offset == 0,
-            timebases: self.layout.iter().map(|layout| layout.timebase).collect(),
+            tracks: &self.layout,
         };
-        let run = SpanRun::new(self.task, (method, self.chosen.cut), &place, &reader, wanted, &opening);
+        let run = SpanRun::new(self.task, (method, self.chosen.cut), &place, &reader, wanted, &opening)?;
         let Some(run) = run else {
             self.holes.extend(coverage::check_nothing(wanted));
             return Ok(());
@@ -316,6 +319,7 @@ impl<'a> Assembly<'a> {
             self.tally.damaged_frames += cutter.damaged();
             self.note_sets(cutter.news());
         }
+        self.finish_passages(&mut run)?;
         self.close_span(&run);
         Ok(run)
     }
@@ -342,52 +346,14 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
-    /// The end of the video is known: sound ends with it.
-    fn settle_audio(&mut self, run: &mut SpanRun) -> Result<(), Error> {
-        let end = match self.chosen.cut {
-            Cut::Exact => run.mark_out.unwrap_or_else(|| run.clock.wall(run.end)),
-            Cut::EditList | Cut::Keyframe => run.clock.wall(run.end),
-        };
-        for index in 0..run.audio.len() {
-            let Some((clock, cutter)) = &mut run.audio[index] else { continue };
-            let mut ready = Vec::new();
-            cutter.settle(clock.nearest(end), &mut ready);
-            for packet in ready {
-                self.write(run, index, packet)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_audio(&mut self, run: &mut SpanRun, track: usize, packet: Packet) -> Result<(), Error> {
-        let Some((_, cutter)) = run.audio.get_mut(track).and_then(Option::as_mut) else { return Ok(()) };
-        let mut ready = Vec::new();
-        cutter.push(packet, &mut ready);
-        for packet in ready {
-            if run.video.is_none() {
-                run.end = run.end.max(run.clock.nearest(run.clocks[track].wall(pts(&packet) + packet.duration())));
-            }
-            self.write(run, track, packet)?;
-        }
-        Ok(())
-    }
-
     /// Moves a packet to its place in the file, and writes it.
-    fn write(&mut self, run: &SpanRun, track: usize, mut packet: Packet) -> Result<(), Error> {
-        run.maps[track].apply(&mut packet);
-        self.write_placed(track, packet)?;
+    pub(super) fn write(&mut self, run: &SpanRun, track: usize, mut packet: Packet) -> Result<(), Error> {
+        if let Some(map) = &run.maps[track] {
+            map.apply(&mut packet);
+        }
+        self.put(track, packet)?;
         if Some(track) == run.video || run.video.is_none() {
             self.host.report(self.progress_at(run))?;
-        }
-        Ok(())
-    }
-
-    /// Writes a packet whose times are those of the file.
-    fn write_placed(&mut self, track: usize, mut packet: Packet) -> Result<(), Error> {
-        let layout = &mut self.layout[track];
-        if layout.order.admit(&mut packet, Some(track) != self.video)? {
-            layout.packets += 1;
-            self.muxer.write(track, &mut packet)?;
         }
         Ok(())
     }
@@ -403,24 +369,27 @@ impl<'a> Assembly<'a> {
 
     /// Fills `gap`, if gaps are to be filled and it is one.
     fn fill(&mut self, gap: TimeRange) -> Result<(), Error> {
-        let is_wanted = self.task.gaps == GapFill::Black && !gap.is_empty();
-        let Some(video) = self.video.filter(|_| is_wanted) else { return Ok(()) };
-        let Some(black) = &self.chosen.black else { return Ok(()) };
+        if self.task.gaps != GapFill::Black || gap.is_empty() {
+            return Ok(());
+        }
         // What is before it may have ended a little early or late; the frames behind it must be where they belong.
         let start = self.tally.last.map_or(gap.start, |last| last.min(gap.end));
-        let timebase = self.layout[video].timebase;
         let length = gap.end.nanos_since(start);
-        let Some(mut fill) = Fill::new(black, timebase, self.tally.offset, length, self.delay)? else { return Ok(()) };
-        while let Some(packet) = fill.next()? {
-            self.tally.frames += 1;
-            self.tally.encoded_frames += 1;
-            self.write_placed(video, packet)?;
-            self.host.report(self.progress(Phase::Render))?;
+        if let (Some(video), Some(black)) = (self.video, &self.chosen.black) {
+            let timebase = self.layout[video].timebase;
+            let fill = Fill::new(black, timebase, self.tally.offset, length, self.delay)?;
+            let Some(mut fill) = fill else { return Ok(()) };
+            while let Some(packet) = fill.next()? {
+                self.tally.frames += 1;
+                self.tally.encoded_frames += 1;
+                self.put(video, packet)?;
+                self.host.report(self.progress(Phase::Render))?;
+            }
         }
         self.tally.first.get_or_insert(start);
         self.tally.last = Some(gap.end);
         self.tally.offset += length;
-        Ok(())
+        self.fill_sound(self.tally.offset)
     }
 
     fn progress_at(&self, run: &SpanRun) -> Progress {
@@ -442,8 +411,8 @@ impl<'a> Assembly<'a> {
     fn expected(&self) -> Expected {
         Expected {
             container: self.task.container,
-            tracks: self.layout.iter().map(|layout| layout.packets).collect(),
-            video: self.video,
+            tracks: self.layout.iter().filter(|layout| layout.output.is_some()).map(|layout| layout.units).collect(),
+            video: self.video.and_then(|video| self.layout[video].output),
             duration: self.tally.offset,
             hidden: self.tally.hidden,
             encoded: self.tally.encoded_frames > 0,

@@ -1,14 +1,13 @@
-//! What a clip's file is laid out for: its tracks, their codec configuration, and room for its index.
+//! What a clip's file is laid out for: the codec configuration of its video, and room for its index.
 
 use super::method::{Chosen, Method};
 use crate::{
-    ClipTask, Error,
-    audio::Order,
-    cut::SmartStyle,
-    ffmpeg::{Encoder, OutputStream, audio_frame, extradata},
+    ClipTask,
+    cut::{Reframe, SmartStyle},
+    ffmpeg::{Stream, audio_frame, extradata},
     nal::ParameterSets,
     source::{SpanReader, frame_nanos},
-    time::{NANOS, Timebase},
+    time::NANOS,
 };
 
 /// What an earlier attempt at a clip found out that has to be known from the start.
@@ -34,39 +33,6 @@ impl Known {
     }
 }
 
-/// A track of the file.
-pub(super) struct TrackLayout {
-    pub(super) codec: String,
-    /// Seconds in a tick of the packets that are written.
-    pub(super) timebase: Timebase,
-    pub(super) order: Order,
-    pub(super) packets: u64,
-    configuration: Vec<u8>,
-}
-
-impl TrackLayout {
-    pub(super) fn of(reader: &SpanReader, track: usize) -> Self {
-        let stream = reader.stream(track);
-        Self {
-            codec: stream.info.codec.clone(),
-            timebase: stream.timebase,
-            order: Order::default(),
-            packets: 0,
-            configuration: extradata(&stream.parameters).to_vec(),
-        }
-    }
-
-    /// Whether packets of `other` can go on where this one's end.
-    pub(super) fn fits(&self, other: &Self) -> bool {
-        (&self.codec, &self.configuration) == (&other.codec, &other.configuration)
-    }
-
-    /// Bytes of codec configuration in the header.
-    pub(super) fn configuration_bytes(&self) -> u64 {
-        self.configuration.len() as u64
-    }
-}
-
 /// The parameter sets that the header names.
 pub(super) fn header_sets(chosen: &Chosen, known: &Known) -> Option<ParameterSets> {
     let own = match (&chosen.method, chosen.black.as_ref().and_then(|black| black.style.as_ref())) {
@@ -81,42 +47,11 @@ pub(super) fn header_sets(chosen: &Chosen, known: &Known) -> Option<ParameterSet
     })
 }
 
-/// The tracks of the file.
-///
-/// # Errors
-/// `Unsupported` if the video can't be encoded as chosen.
-pub(super) fn output_streams(
-    reader: &SpanReader,
-    chosen: &Chosen,
-    sets: Option<&ParameterSets>,
-    known: &Known,
-) -> Result<Vec<OutputStream>, Error> {
-    let tracks = 0..reader.tracks().len();
-    tracks
-        .map(|track| {
-            let stream = reader.stream(track);
-            let is_video = Some(track) == reader.video();
-            let (parameters, configuration) = match &chosen.method {
-                Method::Encode(encode) if is_video => {
-                    (Encoder::open(&encode.shape, &encode.settings)?.parameters(), None)
-                }
-                _ if is_video => {
-                    let is_stream = chosen.method.reframe().is_some_and(|reframe| reframe.is_stream());
-                    let like = if is_stream { &[][..] } else { extradata(&stream.parameters) };
-                    (stream.parameters.clone(), sets.map(|sets| sets.extradata(like)))
-                }
-                _ => (stream.parameters.clone(), None),
-            };
-            Ok(OutputStream {
-                parameters,
-                extradata: configuration,
-                timebase: stream.timebase,
-                frame_rate: stream.info.frame_rate,
-                labels: stream.labels.clone(),
-                in_band: is_video && known.in_band,
-            })
-        })
-        .collect()
+/// Codec configuration that names `sets`, for the video `stream` that is copied.
+pub(super) fn configuration(stream: &Stream, method: &Method, sets: Option<&ParameterSets>) -> Option<Vec<u8>> {
+    let is_stream = method.reframe().is_some_and(Reframe::is_stream);
+    let like = if is_stream { &[][..] } else { extradata(&stream.parameters) };
+    sets.map(|sets| sets.extradata(like))
 }
 
 /// Room to keep for the index: what a clip of this length usually needs, with some to spare.

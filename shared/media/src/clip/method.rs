@@ -3,6 +3,7 @@
 use super::layout::Known;
 use crate::{
     ClipTask, Compatibility, Container, Cut, Error, Fallback, GapFill, Span, TrackFate, TrackReport, VideoTarget,
+    carry::carry,
     cut::{Encode, Opening, Reframe, SmartStyle, Target, full_settings},
     ffmpeg::VideoShape,
     nal::{Codec, Framing},
@@ -219,21 +220,18 @@ pub(crate) fn needs_thorough(task: &ClipTask) -> bool {
 }
 
 /// What becomes of each track of the source.
-pub(crate) fn track_reports(reader: &SpanReader, chosen: &Chosen) -> Vec<TrackReport> {
+pub(crate) fn track_reports(task: &ClipTask, reader: &SpanReader, chosen: &Chosen) -> Vec<TrackReport> {
     let used = (0..reader.tracks().len()).map(|track| {
-        let fate = match &chosen.method {
-            _ if Some(track) != reader.video() => TrackFate::Copied,
-            Method::Copy(_) => TrackFate::Copied,
-            Method::Smart(_) => TrackFate::SmartCut,
-            Method::Encode(_) => TrackFate::Encoded,
+        let stream = reader.stream(track);
+        let codec = stream.info.codec.as_str();
+        let because = || chosen.warning.clone().unwrap_or_default();
+        let (fate, codec, reason) = match &chosen.method {
+            _ if Some(track) != reader.video() => carry(stream, task.container, task.compatibility).report(codec),
+            Method::Copy(_) => (TrackFate::Copied, codec.to_owned(), because()),
+            Method::Smart(_) => (TrackFate::SmartCut, codec.to_owned(), String::new()),
+            Method::Encode(encode) => (TrackFate::Encoded, encode.settings.codec().to_owned(), because()),
         };
-        let reason = chosen.warning.as_deref().filter(|_| fate == TrackFate::Encoded).unwrap_or_default().to_owned();
-        let track = reader.stream(track).info.clone();
-        let codec = match &chosen.method {
-            Method::Encode(encode) if fate == TrackFate::Encoded => encode.settings.codec().to_owned(),
-            _ => track.codec.clone(),
-        };
-        TrackReport { track, fate, codec, reason }
+        TrackReport { track: stream.info.clone(), fate, codec, reason }
     });
     let dropped = reader.dropped().iter().map(|(info, reason)| TrackReport {
         track: info.clone(),

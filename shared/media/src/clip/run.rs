@@ -1,11 +1,15 @@
 //! One span while it is cut: its clocks, its bounds, and what each track is waiting for.
 
-use super::method::{Method, Wanted};
+use super::{
+    method::{Method, Wanted},
+    tracks::{TrackLayout, has_passage},
+};
 use crate::{
-    ClipTask, Container, Cut,
-    audio::{AudioCutter, Edges},
+    ClipTask, Container, Cut, Error,
+    audio::{AudioCutter, Edges, SoundRun},
     cut::{Bounds, Opening},
     ffmpeg::{Packet, audio_frame},
+    passage::Passage,
     source::{Clock, SpanReader, frame_nanos, pts},
     time::{NANOS, Rounding, Timebase, WallTime},
 };
@@ -16,13 +20,13 @@ const MAX_LAG: i64 = 5 * NANOS;
 const USUAL_FRAME: i64 = NANOS / 25;
 
 /// Where in the file a span goes.
-pub(super) struct Place {
+pub(super) struct Place<'a> {
     /// Nanoseconds that were written before it.
     pub(super) offset: i64,
     /// Whether nothing was.
     pub(super) is_first: bool,
-    /// Of each track in the file.
-    pub(super) timebases: Vec<Timebase>,
+    /// The tracks of the source, and of the file.
+    pub(super) tracks: &'a [TrackLayout],
 }
 
 /// A video frame that was written: from when to when it is shown, in ticks of the source.
@@ -71,9 +75,10 @@ pub(super) struct SpanRun {
     pub(super) clocks: Vec<Clock>,
     /// The video frames written.
     pub(super) shown: Vec<Shown>,
-    /// Where in the file the times of each track go.
-    pub(super) maps: Vec<TimeMap>,
-    pub(super) audio: Vec<Option<(Clock, AudioCutter)>>,
+    /// Where in the file the times of each track go; `None` where they are those of the file.
+    pub(super) maps: Vec<Option<TimeMap>>,
+    /// The tracks beside the video.
+    pub(super) audio: Vec<Option<Passage>>,
 }
 
 impl SpanRun {
@@ -81,20 +86,20 @@ impl SpanRun {
     pub(super) fn new(
         task: &ClipTask,
         way: (&Method, Cut),
-        place: &Place,
+        place: &Place<'_>,
         reader: &SpanReader,
         wanted: &Wanted<'_>,
         opening: &Opening,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>, Error> {
         let video = reader.video();
         let clocks: Vec<_> = (0..reader.tracks().len()).map(|track| reader.clock(track)).collect();
-        let clock = clocks[video.unwrap_or(0)];
+        let clock = clocks[video.unwrap_or_else(|| reader.first_sound())];
         let mark_out = wanted.mark_out.map_or(i64::MAX, |mark_out| clock.at_or_after(mark_out));
         let base = match video {
             Some(_) => opening.base,
             None => Some(clock.at_or_after(wanted.mark_in)),
         };
-        let base = base.filter(|base| *base < mark_out)?;
+        let Some(base) = base.filter(|base| *base < mark_out) else { return Ok(None) };
         let zero = match way {
             (Method::Copy(_), Cut::Keyframe) => opening.video.first().map_or(base, pts),
             _ => base,
@@ -104,17 +109,20 @@ impl SpanRun {
             _ => Edges::Shown,
         };
         let start = clock.wall(zero);
-        let audio = (0..clocks.len()).map(|track| {
-            (Some(track) != video).then(|| (clocks[track], sound(reader, track, edges, start, wanted.mark_out)))
-        });
-        let maps = clocks.iter().zip(&place.timebases).map(|(clock, timebase)| TimeMap {
-            from: clock.timebase,
-            zero: clock.nearest(start),
-            to: *timebase,
-            offset: Timebase::NANOS.rescale(place.offset, *timebase, Rounding::Nearest),
+        let audio = (0..clocks.len())
+            .map(|track| passage(reader, place, track, edges, start, wanted))
+            .collect::<Result<Vec<_>, _>>()?;
+        let maps = clocks.iter().zip(&audio).zip(place.tracks).map(|((clock, passage), layout)| {
+            let is_placed = passage.as_ref().is_some_and(Passage::is_placed);
+            (!is_placed).then(|| TimeMap {
+                from: clock.timebase,
+                zero: clock.nearest(start),
+                to: layout.timebase,
+                offset: Timebase::NANOS.rescale(place.offset, layout.timebase, Rounding::Nearest),
+            })
         });
         let frame = video.and_then(|video| frame_nanos(reader.stream(video).info.frame_rate)).unwrap_or(USUAL_FRAME);
-        Some(Self {
+        Ok(Some(Self {
             video,
             bounds: Bounds { base, mark_out },
             zero,
@@ -122,11 +130,11 @@ impl SpanRun {
             frame_ticks: Timebase::NANOS.rescale(frame, clock.timebase, Rounding::Nearest).max(1),
             mark_out: wanted.mark_out,
             clock,
-            audio: audio.collect(),
             maps: maps.collect(),
+            audio,
             clocks,
             shown: Vec::new(),
-        })
+        }))
     }
 
     /// Whether `packet` comes so late that no sound of the clip is to be expected behind it.
@@ -135,12 +143,39 @@ impl SpanRun {
     }
 
     pub(super) fn wants_audio(&self) -> bool {
-        self.audio.iter().flatten().any(|(_, cutter)| !cutter.done)
+        self.audio.iter().flatten().any(|passage| !passage.is_done())
     }
 }
 
-/// The cutter of an audio track. Without video nothing else can move the end, so it is final at once.
-fn sound(reader: &SpanReader, track: usize, edges: Edges, start: WallTime, mark_out: Option<WallTime>) -> AudioCutter {
+/// How a track beside the video is cut; `None` if it isn't in the file.
+fn passage(
+    reader: &SpanReader,
+    place: &Place<'_>,
+    track: usize,
+    edges: Edges,
+    start: WallTime,
+    wanted: &Wanted<'_>,
+) -> Result<Option<Passage>, Error> {
+    let layout = &place.tracks[track];
+    let clock = reader.clock(track);
+    match &layout.sound {
+        Some(sound) => {
+            // Without video nothing else can move the end; manifests round.
+            let is_final = reader.video().is_none();
+            let slack = if is_final && wanted.mark_out.is_none() { NANOS } else { 0 };
+            let end = (wanted.end().saturating_add_nanos(slack), is_final);
+            let run = SoundRun::new(reader.stream(track), sound, clock, (start, place.offset), end)?;
+            Ok(Some(Passage::Sound(Box::new(run))))
+        }
+        None if has_passage(layout) => {
+            Ok(Some(Passage::Frames(clock, frames(reader, track, edges, start, wanted.mark_out))))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The cutter of an audio track that is copied. Without video nothing else can move the end, so it is final at once.
+fn frames(reader: &SpanReader, track: usize, edges: Edges, start: WallTime, mark_out: Option<WallTime>) -> AudioCutter {
     let clock = reader.clock(track);
     let frame = audio_frame(reader.parameters(track)).unwrap_or(0);
     let frame_ticks = Timebase::NANOS.rescale(frame, clock.timebase, Rounding::Nearest);

@@ -6,7 +6,10 @@ use std::slice;
 use ff::ffi::AVPacketSideDataType as Kind;
 use ffmpeg_next as ff;
 
-use crate::{Error, language::iso_639_2};
+use crate::{
+    Container, Error,
+    language::{iso_639_2, quicktime},
+};
 
 /// Titles of more characters than this are cut: a QuickTime handler's name has one byte for its length.
 const MAX_TITLE: usize = 60;
@@ -49,14 +52,19 @@ impl Labels {
         }
     }
 
-    /// Writes the labels to a stream that was added to an output.
+    /// Writes the labels to a stream that was added to an output, which is a `container`.
     ///
     /// # Errors
     /// `Limit` without memory.
-    pub(super) fn apply(&self, added: &mut ff::format::stream::StreamMut<'_>) -> Result<(), Error> {
+    pub(super) fn apply(
+        &self,
+        added: &mut ff::format::stream::StreamMut<'_>,
+        container: Container,
+    ) -> Result<(), Error> {
         let mut metadata = ff::Dictionary::new();
         if let Some(language) = &self.language {
-            metadata.set("language", language);
+            let code = if container == Container::Mov { quicktime(language) } else { language };
+            metadata.set("language", code);
         }
         if let Some(title) = &self.title {
             metadata.set("title", title);

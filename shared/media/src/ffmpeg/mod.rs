@@ -9,6 +9,8 @@ mod labels;
 mod muxer;
 mod packet;
 mod picture;
+mod sound;
+mod sound_encoder;
 
 use std::sync::Once;
 
@@ -21,8 +23,12 @@ pub(crate) use ff::Packet;
 pub(crate) use ff::codec::Parameters;
 pub(crate) use labels::Labels;
 pub(crate) use muxer::{Muxer, MuxerOptions, OutputStream};
-pub(crate) use packet::{audio_frame, empty_packet, extradata, is_interlaced, new_packet, share};
+pub(crate) use packet::{
+    audio_frame, bit_rate, empty_packet, extradata, is_interlaced, is_plain_aac, new_packet, packet_of, share,
+};
 pub(crate) use picture::jpeg;
+pub(crate) use sound::{Planes, Resampler, SoundShape};
+pub(crate) use sound_encoder::{SoundEncoder, SoundSettings};
 
 use crate::Error;
 

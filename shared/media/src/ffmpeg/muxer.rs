@@ -102,6 +102,10 @@ impl Muxer {
         }
         output.set_metadata(metadata);
         let mut header = ff::Dictionary::new();
+        // FLAC in MP4 counts as experimental in FFmpeg 5.1; its mapping has been final, and read by all, since 2017.
+        if streams.iter().any(|stream| stream.parameters.id() == ff::codec::Id::FLAC) {
+            header.set("strict", "experimental");
+        }
         match options.container {
             // SAFETY: the context is open and exclusively ours; a number is set.
             Container::Ts => unsafe { (*output.as_mut_ptr()).max_delay = TS_MAX_DELAY },
@@ -189,7 +193,7 @@ fn add_stream(
     if let Some((num, den)) = stream.frame_rate {
         added.set_avg_frame_rate(ff::Rational(num, den));
     }
-    stream.labels.apply(&mut added)?;
+    stream.labels.apply(&mut added, container)?;
     // SAFETY: the stream was just added and is exclusively borrowed; its parameters are valid. The tag of the source's
     // container means nothing in this one; the muxer chooses, but for HEVC, where only `hvc1` plays everywhere, and for
     // parameter sets in the samples, which have names of their own (ISO/IEC 14496-15 §5.4.2, §8.4.1).

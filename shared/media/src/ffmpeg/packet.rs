@@ -26,6 +26,16 @@ pub(crate) fn new_packet(data: &[u8], like: &Packet) -> Packet {
     packet
 }
 
+/// A packet with `data`, at `time`, `duration` long, that decoding can begin with.
+pub(crate) fn packet_of(data: &[u8], time: i64, duration: i64) -> Packet {
+    let mut packet = Packet::copy(data);
+    packet.set_pts(Some(time));
+    packet.set_dts(Some(time));
+    packet.set_duration(duration);
+    packet.set_flags(ff::packet::Flags::KEY);
+    packet
+}
+
 /// The codec configuration of a track, as the container carries it; empty if there is none.
 pub(crate) fn extradata(parameters: &ff::codec::Parameters) -> &[u8] {
     // SAFETY: the parameters are valid for the borrow, and libav keeps pointer and size together.
@@ -36,6 +46,19 @@ pub(crate) fn extradata(parameters: &ff::codec::Parameters) -> &[u8] {
             _ => &[],
         }
     }
+}
+
+/// Bits in a second of a track, if the container says or reading told.
+pub(crate) fn bit_rate(parameters: &ff::codec::Parameters) -> Option<i64> {
+    // SAFETY: the parameters are valid for the borrow; a number is read.
+    Some(unsafe { (*parameters.as_ptr()).bit_rate }).filter(|bits| *bits > 0)
+}
+
+/// Whether AAC is of low complexity, without the extensions that double its rate or its channels.
+pub(crate) fn is_plain_aac(parameters: &ff::codec::Parameters) -> bool {
+    // SAFETY: the parameters are valid for the borrow; a number is read.
+    let profile = unsafe { (*parameters.as_ptr()).profile };
+    matches!(profile, ff::ffi::FF_PROFILE_AAC_LOW | ff::ffi::FF_PROFILE_UNKNOWN)
 }
 
 /// Length of one frame of an audio track in nanoseconds, where all its frames are as long.

@@ -120,7 +120,7 @@ pub(crate) fn to_sample(
     let units = from.units(data);
     let mut out = Vec::with_capacity(data.len() + 256);
     let is_set = |unit: &&[u8]| matches!(codec.role(unit), Role::Set(_));
-    if let Some(sets) = sets.filter(|_| !units.iter().any(|unit| is_set(unit))) {
+    if let Some(sets) = sets.filter(|_| !units.iter().any(is_set)) {
         sets.append(to, &mut out);
     }
     // Samples need no delimiter, and one from a TS would stand before the sets.
