@@ -47,7 +47,13 @@ pub struct Audio {
 
 /// Reads the first audio track of a file.
 pub fn read(path: &Path) -> Result<Audio> {
-    let arguments = ["-map", "0:a:0", "-af", "aformat=s16:48000:mono,ashowinfo", "-f", "s16le", "-"];
+    read_track(path, 0)
+}
+
+/// Reads an audio track of a file; the first is 0.
+pub fn read_track(path: &Path, track: usize) -> Result<Audio> {
+    let map = format!("0:a:{track}");
+    let arguments = ["-map", &map, "-af", "aformat=s16:48000:mono,ashowinfo", "-f", "s16le", "-"];
     let reading = ffmpeg(path, arguments)?;
     let samples: Vec<i16> = reading.bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
     let clock = Clock::new(&reading).with_context(|| path.display().to_string())?;

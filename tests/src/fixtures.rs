@@ -86,10 +86,15 @@ fn catalogue() -> Result<Vec<Fixture>> {
 }
 
 fn make(what: &str) -> Result<PathBuf> {
+    Ok(PathBuf::from(script(&[what])?.trim_end()))
+}
+
+/// What the script that makes media prints.
+pub(crate) fn script(arguments: &[&str]) -> Result<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/make.py");
-    let output = Command::new("python3").arg(&script).arg(what).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "{} {what} failed: {}", script.display(), output.status);
-    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
+    let output = Command::new("python3").arg(&script).args(arguments).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{} {arguments:?} failed: {}", script.display(), output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 #[cfg(test)]

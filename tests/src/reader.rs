@@ -24,9 +24,10 @@ impl Reading {
     }
 }
 
-/// Runs `ffmpeg` on `source`, with its timestamps as they are in the file.
+/// Runs `ffmpeg` on `source`, with its timestamps as they are in the file, and its
+/// pictures as they are coded, not turned.
 pub(crate) fn ffmpeg<const N: usize>(source: &Path, arguments: [&str; N]) -> Result<Reading> {
-    let first = ["-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+info", "-copyts", "-i"];
+    let first = ["-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+info", "-copyts", "-noautorotate", "-i"];
     let output = Command::new("ffmpeg")
         .args(first.map(OsStr::new))
         .arg(source)

@@ -12,7 +12,25 @@ pub type Hash = [u8; 32];
 
 /// The H.264 slices of a file in the order of decoding, whatever its container. The samples have one slice to a picture.
 pub fn read(path: &Path) -> Result<Vec<Hash>> {
-    let reading = ffmpeg(path, ["-map", "0:v:0", "-c", "copy", "-bsf:v", "h264_mp4toannexb", "-f", "h264", "-"])?;
+    read_coded(path, Codec::H264)
+}
+
+/// A codec whose pictures consist of NAL units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// ITU-T H.264.
+    H264,
+    /// ITU-T H.265.
+    Hevc,
+}
+
+/// The slices of a file in the order of decoding, whatever its container.
+pub fn read_coded(path: &Path, codec: Codec) -> Result<Vec<Hash>> {
+    let (filter, format, is_slice): (_, _, fn(&[u8]) -> bool) = match codec {
+        Codec::H264 => ("h264_mp4toannexb", "h264", is_slice),
+        Codec::Hevc => ("hevc_mp4toannexb", "hevc", is_hevc_slice),
+    };
+    let reading = ffmpeg(path, ["-map", "0:v:0", "-c", "copy", "-bsf:v", filter, "-f", format, "-"])?;
     Ok(nal_units(&reading.bytes).filter(|nal| is_slice(nal)).map(|nal| Sha256::digest(nal).into()).collect())
 }
 
@@ -27,6 +45,11 @@ fn nal_units(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A slice of a non-IDR (1) or of an IDR picture (5).
 fn is_slice(nal: &[u8]) -> bool {
     nal.first().is_some_and(|header| matches!(header & 31, 1 | 5))
+}
+
+/// nal_unit_type below 32 is a slice segment (ITU-T H.265 table 7-1).
+fn is_hevc_slice(nal: &[u8]) -> bool {
+    nal.first().is_some_and(|header| header >> 1 & 63 < 32)
 }
 
 fn trim_zeros(nal: &[u8]) -> &[u8] {

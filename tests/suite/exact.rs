@@ -12,7 +12,7 @@ use e2e::{
     fixtures::{self, Fixture},
     frames,
     harness::{Server, spec},
-    slices,
+    mp4_conformance, slices, ts_conformance,
 };
 use futures_util::{StreamExt, stream};
 use protocol::export::v1::{Container, Export};
@@ -99,6 +99,7 @@ async fn check(server: &Server, window: Window) {
         let zero = check_frames(&path, &window);
         check_copies(&path, &window, &export);
         check_sound(&path, &window, zero);
+        check_conformance(&path, &window);
         std::fs::remove_file(&path).expect("it was there a moment ago");
     });
     check.await.expect("the file is as it should be");
@@ -141,6 +142,15 @@ fn slices_of(fixture: &'static Fixture) -> Slices {
     let known = read.entry(&fixture.uid);
     let slices = || Arc::new(slices::read(&fixture.path()).expect("ffmpeg reads it").into_iter().collect());
     known.or_insert_with(slices).clone()
+}
+
+/// The file keeps the rules of its format.
+fn check_conformance(path: &Path, window: &Window) {
+    let violations = match window.container {
+        Container::Ts => ts_conformance::check(path).expect("it can be read"),
+        _ => mp4_conformance::check(path).expect("it can be read").violations,
+    };
+    assert_eq!(violations, Vec::<String>::new(), "{}", window.name());
 }
 
 /// Sound is at its place to within a frame of it, from start to end.

@@ -8,6 +8,7 @@ mod durable;
 mod exact;
 mod grpc;
 mod hostile;
+mod matrix;
 mod reflection;
 mod samples;
 mod tvu;

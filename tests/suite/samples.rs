@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use e2e::{fixtures, frames, harness::Server};
+use e2e::{fixtures, frames, harness::Server, mp4_conformance, ts_conformance};
 use serde_json::Value;
 
 /// Where each sample recording with a wall clock begins, in milliseconds since 1970.
@@ -45,8 +45,14 @@ pub(crate) fn write(server: &Server, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// The numbers of the frames in a file that no decoder complains about.
+/// The numbers of the frames in a file that no decoder complains about, and that keeps the rules of its format.
 pub(crate) fn numbers(path: &Path) -> Vec<i64> {
+    let violations = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("ts") => ts_conformance::check(path).unwrap(),
+        Some("mp4" | "mov") => mp4_conformance::check(path).unwrap().violations,
+        _ => Vec::new(),
+    };
+    assert_eq!(violations, Vec::<String>::new(), "{}", path.display());
     let video = frames::read(path).unwrap();
     assert_eq!(video.complaints, Vec::<String>::new(), "{}", path.display());
     video.numbers().into_iter().map(|number| i64::from(number.expect("its blocks can be read"))).collect()

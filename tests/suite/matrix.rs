@@ -1,0 +1,85 @@
+//! The matrix: layout × coding × sound × container × window. Whatever the plan accepts holds the guarantees of an export:
+//! exact frames in order, evenly spaced, sound in its place, a clean decode, copies that are copies, tags that are kept, and
+//! a file that conforms.
+//!
+//! `SEED=` replays a run, `CASES=` sets how many (a full run has 1,000 or more), `CASE='hls_ts/h264_open/aac mp4 1234 2000'`
+//! runs a single one, and `KNOWN=run` runs those that aren't expected to pass yet too.
+
+mod case;
+mod checks;
+mod measured;
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use case::{Case, Outcome};
+use e2e::{
+    harness::{Server, Setup},
+    sample,
+};
+use futures_util::{StreamExt, stream};
+
+/// Cases of a run in CI; they take about a minute on two cores.
+const CASES: usize = 60;
+/// How many run at once.
+const AT_ONCE: usize = 3;
+/// What can't pass yet, and why: part of a case's name. It must be empty in the end.
+const KNOWN: [(&str, &str); 0] = [];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_plan_accepts_is_kept() {
+    let seed = variable("SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("SEED={seed}");
+    let cases = cases(&mut fastrand::Rng::with_seed(seed));
+    let server = Setup::in_library(sample::library().unwrap()).start().await;
+    let (failures, outcomes) = (Mutex::new(Vec::new()), Mutex::new(BTreeMap::<String, usize>::new()));
+    let count = cases.len();
+    stream::iter(cases)
+        .for_each_concurrent(AT_ONCE, |case| {
+            let (server, failures, outcomes) = (&server, &failures, &outcomes);
+            async move {
+                let name = match run(server, &case).await {
+                    Ok(outcome) => outcome.to_string(),
+                    Err(problem) => {
+                        println!("CASE='{case}' {problem}");
+                        failures.lock().unwrap().push(format!("CASE='{case}' {problem}"));
+                        "failed".to_owned()
+                    }
+                };
+                *outcomes.lock().unwrap().entry(name).or_default() += 1;
+            }
+        })
+        .await;
+    let outcomes = outcomes.into_inner().unwrap();
+    println!("{count} cases: {outcomes:?}");
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "SEED={seed}: {} of {count} cases failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// A case in a task of its own, so that a panic in a reader is a failure of the case, not of the run.
+async fn run(server: &Server, case: &Case) -> Result<Outcome, String> {
+    let sample = sample_of(case).await?;
+    let window = case.window(&sample);
+    let outcome = case::run(server, window).await;
+    outcome.map_err(|problem| format!("{problem:#}").replace('\n', " "))
+}
+
+async fn sample_of(case: &Case) -> Result<sample::Sample, String> {
+    let name = case.sample.clone();
+    let made = tokio::task::spawn_blocking(move || sample::named(&name)).await;
+    made.map_err(|panic| panic.to_string())?.map_err(|problem| format!("{problem:#}"))
+}
+
+fn cases(random: &mut fastrand::Rng) -> Vec<Case> {
+    if let Ok(line) = std::env::var("CASE") {
+        return vec![line.parse().expect("a case is a sample, a container, mark-in and length in ms")];
+    }
+    let names = sample::names().unwrap();
+    let runs_known = std::env::var("KNOWN").is_ok_and(|known| known == "run");
+    let is_wanted = |case: &Case| runs_known || !KNOWN.iter().any(|(part, _)| case.to_string().contains(part));
+    let count = variable("CASES").unwrap_or(CASES as u64) as usize;
+    std::iter::repeat_with(|| Case::random(random, &names)).filter(is_wanted).take(count).collect()
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
