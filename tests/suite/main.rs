@@ -8,6 +8,7 @@ mod durable;
 mod exact;
 mod grpc;
 mod hostile;
+mod policies;
 mod reflection;
 mod samples;
 mod tvu;
