@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use e2e::{
     fixtures,
-    harness::{Server, Setup, at, lasting, spec, state},
+    harness::{Server, Setup, at, eventually, lasting, spec, state},
 };
 use protocol::{
     export::v1::{
@@ -13,6 +13,7 @@ use protocol::{
     job::v1::JobState,
     recording::v1::GapReason,
 };
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -114,6 +115,39 @@ async fn without_a_gap_there_is_one_file_of_the_name_that_was_asked_for() {
         assert_eq!(export.files.iter().map(|file| &file.name[..]).collect::<Vec<_>>(), ["all.mp4"], "{uid}");
         assert_eq!(frames(&server, &export).await, [expected(1_000, 51_000)], "{uid}");
     }
+}
+
+#[tokio::test]
+async fn tvus_answer_lists_all_files() {
+    let server = Server::start().await;
+    let body = |policy: &str| {
+        json!({ "uid": GAP, "start_position": ORIGIN, "mark_pos": "00:08", "duration": 8_000, "fetch_media": true,
+            "file_name": "news", "gap_policy": policy })
+        .to_string()
+    };
+    let mut answer = server.post("/resource/v1/export", &body("split")).await.json();
+    let promised = answer["data"]["VideoPath"].clone();
+    let finished = eventually(Duration::from_secs(60), async || {
+        answer = server.post("/resource/v1/export", &body("split")).await.json();
+        answer["error_code"] != 1
+    });
+    assert!(finished.await && answer["error_code"] == 5, "{answer}");
+    let data = &answer["data"];
+    let files = data["Files"].as_array().unwrap();
+    assert_eq!(files.iter().map(|file| &file["FileName"]).collect::<Vec<_>>(), ["news_1.ts", "news_2.ts"]);
+    assert_eq!((&data["FileName"], &data["VideoPath"]), (&files[0]["FileName"], &files[0]["VideoPath"]));
+    assert_eq!(files[1]["StartPosition"], ORIGIN + 14_000);
+    assert_eq!((&files[0]["Duration"], &data["LackLength"]), (&json!(2_000), &json!(4_000)));
+    let first = server.get(data["VideoPath"].as_str().unwrap()).await;
+    let early = server.get(promised.as_str().unwrap()).await;
+    assert!(first.status == 200 && first.body == early.body, "what was promised while it was made leads there too");
+    assert_eq!(numbers(&write(&server, "news_1.ts", &first.body)), expected(8_000, 10_000));
+
+    let refused = server.post("/resource/v1/export", &body("fail")).await;
+    assert_eq!((refused.status, &refused.json()["error_code"]), (422, &json!(20)));
+    assert!(refused.json()["error_message"].as_str().unwrap().contains("there is a gap from"), "{refused:?}");
+    let refused = server.post("/resource/v1/export", &body("ignore")).await;
+    assert_eq!((refused.status, &refused.json()["error_code"]), (400, &json!(18)));
 }
 
 #[tokio::test]
