@@ -74,7 +74,7 @@ async fn answers(server: &Server, key: &'static str, id: &str) -> Vec<Status> {
         client.watch_export(WatchExportRequest { id: id(), after_revision: 0 }).await.map(drop),
         client.wait_export(WaitExportRequest { id: id(), timeout: None }).await.map(drop),
         client.cancel_export(CancelExportRequest { id: id() }).await.map(drop),
-        client.download_file(DownloadFileRequest { id: id(), offset: 0 }).await.map(drop),
+        client.download_file(DownloadFileRequest { id: id(), offset: 0, file_index: 0 }).await.map(drop),
         client.delete_export(DeleteExportRequest { id: id() }).await.map(drop),
     ];
     answers.into_iter().map(Result::unwrap_err).collect()

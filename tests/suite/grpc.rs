@@ -198,7 +198,7 @@ async fn a_download_can_be_taken_up_anywhere() {
         let bytes = server.download(&export.id, offset).await.unwrap();
         assert!(bytes == over_http[usize::try_from(offset).unwrap()..], "from {offset} on");
     }
-    let request = DownloadFileRequest { id: export.id.clone(), offset: 5 };
+    let request = DownloadFileRequest { id: export.id.clone(), offset: 5, file_index: 0 };
     let mut stream = server.client().download_file(request).await.unwrap().into_inner();
     let first = stream.message().await.unwrap().unwrap();
     assert_eq!((first.size_bytes, &first.sha256), (size, &digest), "even of a part, the whole is told");
@@ -226,7 +226,7 @@ async fn codes_of(server: &Server, id: &str) -> HashSet<Code> {
         client.watch_export(WatchExportRequest { id: id(), after_revision: 0 }).await.map(drop),
         client.wait_export(WaitExportRequest { id: id(), timeout: None }).await.map(drop),
         client.cancel_export(CancelExportRequest { id: id() }).await.map(drop),
-        client.download_file(DownloadFileRequest { id: id(), offset: 0 }).await.map(drop),
+        client.download_file(DownloadFileRequest { id: id(), offset: 0, file_index: 0 }).await.map(drop),
         client.delete_export(DeleteExportRequest { id: id() }).await.map(drop),
     ];
     answers.into_iter().map(|answer| answer.err().map_or(Code::Ok, |status| status.code())).collect()

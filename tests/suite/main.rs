@@ -9,6 +9,7 @@ mod exact;
 mod grpc;
 mod hostile;
 mod matrix;
+mod policies;
 mod reflection;
 mod samples;
 mod tvu;

@@ -1,10 +1,13 @@
 //! What can be typed.
 
+mod choices;
+
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use prost_types::Timestamp;
-use protocol::{export::v1, job::v1::JobState};
+
+pub(crate) use choices::{Codec, Compatibility, Container, Cut, Damage, Fallback, Gaps, State};
 
 use crate::{
     serve::ServeCommand,
@@ -57,7 +60,7 @@ pub(crate) enum Call {
     Cancel(Id),
     /// Erase an export and its file.
     Delete(Id),
-    /// Fetch the file of an export; a part fetched earlier is not fetched again.
+    /// Fetch the files of an export; what was fetched earlier is not fetched again.
     Download(DownloadArgs),
     /// Fetch one frame of a recording as a JPEG.
     Thumbnail(ThumbnailArgs),
@@ -100,6 +103,21 @@ pub(crate) struct ExportArgs {
     /// What becomes of the video. Default: keep.
     #[arg(long, value_enum)]
     pub(crate) codec: Option<Codec>,
+    /// What becomes of gaps in the recording. Default: skip.
+    #[arg(long, value_enum)]
+    pub(crate) gaps: Option<Gaps>,
+    /// What to do about damage in the recording. Default: lenient.
+    #[arg(long, value_enum)]
+    pub(crate) damage: Option<Damage>,
+    /// Who must be able to play the clip. Default: keep.
+    #[arg(long, value_enum)]
+    pub(crate) compatibility: Option<Compatibility>,
+    /// What to do where an exact cut can't be done by copying. Default: encode.
+    #[arg(long, value_enum)]
+    pub(crate) fallback: Option<Fallback>,
+    /// Which rendition of the recording to cut: its name or id, its height (720p), or its bandwidth. Default: the best.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rendition: Option<String>,
     /// Name of the file. Default: made of the recording's name and the position.
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -109,7 +127,7 @@ pub(crate) struct ExportArgs {
     /// Only show what would be done.
     #[arg(long, conflicts_with_all = ["download", "no_watch"])]
     pub(crate) plan: bool,
-    /// When it is done, fetch the file into this folder.
+    /// When it is done, fetch the file, or all files, into this folder.
     #[arg(long, conflicts_with = "no_watch", value_name = "FOLDER")]
     pub(crate) download: Option<PathBuf>,
     /// Return as soon as the export is accepted.
@@ -133,7 +151,7 @@ pub(crate) struct ListArgs {
 pub(crate) struct DownloadArgs {
     /// The export's id.
     pub(crate) id: String,
-    /// Where to write it. Default: the file's own name, here.
+    /// Where to write it, if there is one only. Default: the files' own names, here.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -151,99 +169,10 @@ pub(crate) struct ThumbnailArgs {
     pub(crate) output: PathBuf,
 }
 
-/// How exact the ends of a clip are.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Cut {
-    /// Exactly the frames asked for.
-    Exact,
-    /// Copied from the keyframe before; the lead-in is hidden but in the file (mov and mp4).
-    EditList,
-    /// Copied from the keyframe before, and shown from there.
-    Keyframe,
-}
-
-/// File formats.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Container {
-    /// MPEG transport stream.
-    Ts,
-    /// QuickTime movie.
-    Mov,
-    /// MP4.
-    Mp4,
-}
-
-/// What becomes of the video.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Codec {
-    /// As it is in the recording.
-    Keep,
-    /// H.264 (AVC).
-    H264,
-    /// H.265 (HEVC).
-    H265,
-}
-
-/// Where an export is in its life.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum State {
-    /// Waits for its turn.
-    Queued,
-    /// Is being made.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Given up.
-    Failed,
-    /// Stopped on request.
-    Cancelled,
-}
-
-impl From<Cut> for v1::Cut {
-    fn from(cut: Cut) -> Self {
-        match cut {
-            Cut::Exact => Self::Exact,
-            Cut::EditList => Self::EditList,
-            Cut::Keyframe => Self::Keyframe,
-        }
-    }
-}
-
-impl From<Container> for v1::Container {
-    fn from(container: Container) -> Self {
-        match container {
-            Container::Ts => Self::Ts,
-            Container::Mov => Self::Mov,
-            Container::Mp4 => Self::Mp4,
-        }
-    }
-}
-
-impl From<Codec> for v1::VideoCodec {
-    fn from(codec: Codec) -> Self {
-        match codec {
-            Codec::Keep => Self::Keep,
-            Codec::H264 => Self::H264,
-            Codec::H265 => Self::H265,
-        }
-    }
-}
-
-impl From<State> for JobState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Queued => Self::Queued,
-            State::Running => Self::Running,
-            State::Succeeded => Self::Succeeded,
-            State::Failed => Self::Failed,
-            State::Cancelled => Self::Cancelled,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use protocol::export::v1;
 
     use super::*;
 
@@ -255,13 +184,14 @@ mod tests {
     #[test]
     fn an_export_as_one_types_it() {
         let line = "excerpt export news/stream.mpd --start 1578344206261 --mark 01:00 --duration 128s --cut edit-list \
-                    --container mov --codec h265 --download out --api-key k";
+                    --container mov --codec h265 --gaps split --damage strict --fallback keyframe --download out --api-key k";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         assert_eq!((cli.server.as_str(), cli.api_key.as_deref()), ("http://127.0.0.1:50051", Some("k")));
         let Command::Call(Call::Export(export)) = cli.command else { panic!("{:?}", cli.command) };
         assert_eq!(export.position.mark, Some(Duration::from_secs(60)));
         assert_eq!(export.duration, Duration::from_secs(128));
         assert_eq!(v1::Cut::from(export.cut.unwrap()), v1::Cut::EditList);
+        assert_eq!(v1::GapPolicy::from(export.gaps.unwrap()), v1::GapPolicy::Split);
     }
 
     #[test]

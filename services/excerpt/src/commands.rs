@@ -4,8 +4,8 @@ use std::path::Path;
 
 use protocol::{
     export::v1::{
-        CancelExportRequest, Container, CreateExportRequest, Cut, DeleteExportRequest, Export, ExportSpec,
-        GetExportRequest, GetThumbnailRequest, ListExportsRequest, VideoCodec,
+        CancelExportRequest, Compatibility, Container, CreateExportRequest, Cut, DamagePolicy, DeleteExportRequest,
+        Export, ExportSpec, Fallback, GapPolicy, GetExportRequest, GetThumbnailRequest, ListExportsRequest, VideoCodec,
     },
     job::v1::JobState,
 };
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     cli::{Call, DownloadArgs, ExportArgs, Id, ListArgs, ThumbnailArgs},
     client::Service,
-    download::{download, safe_name},
+    download::{download, files, no_file, safe_name},
     failure::{Failure, conclude},
     lines::{Line, ThumbnailLine},
     output::{Output, describe, describe_plan, row},
@@ -78,6 +78,11 @@ fn spec(args: &ExportArgs) -> ExportSpec {
         video_codec: args.codec.map_or(VideoCodec::Unspecified, VideoCodec::from).into(),
         file_name: args.name.clone().unwrap_or_default(),
         story: None,
+        gap_policy: args.gaps.map_or(GapPolicy::Unspecified, GapPolicy::from).into(),
+        damage_policy: args.damage.map_or(DamagePolicy::Unspecified, DamagePolicy::from).into(),
+        compatibility: args.compatibility.map_or(Compatibility::Unspecified, Compatibility::from).into(),
+        fallback: args.fallback.map_or(Fallback::Unspecified, Fallback::from).into(),
+        rendition: args.rendition.clone().unwrap_or_default(),
     }
 }
 
@@ -118,23 +123,35 @@ async fn delete(id: String, service: &mut Service, output: &mut Output) -> Resul
 async fn fetch(args: DownloadArgs, service: &mut Service, output: &mut Output) -> Result<(), Failure> {
     let export = get(service, args.id).await?;
     match args.output {
-        Some(target) => download(service, &export, &target, output).await,
+        Some(_) if export.files.len() > 1 => {
+            let names: Vec<_> = export.files.iter().map(|file| file.name.as_str()).collect();
+            let message = format!("export {} has several files: {}", export.id, names.join(", "));
+            Err(Failure::new(message).and("leave --output out to fetch them all, here, by their own names"))
+        }
+        Some(target) => download(service, &export, 0, &target, output).await,
         None => download_into(Path::new(""), service, &export, output).await,
     }
 }
 
+/// Fetches all files of an export, by their own names.
 async fn download_into(
     folder: &Path,
     service: &mut Service,
     export: &Export,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let name = export.file.as_ref().map_or(Ok(""), safe_name)?;
+    let names: Vec<&str> = files(export).iter().map(safe_name).collect::<Result<_, _>>()?;
     if !folder.as_os_str().is_empty() {
         let failure = |error| Failure::new(format!("{} can't be made: {error}", folder.display()));
         fs::create_dir_all(folder).await.map_err(failure)?;
     }
-    download(service, export, &folder.join(name), output).await
+    if names.is_empty() {
+        return Err(no_file(export));
+    }
+    for (index, name) in names.into_iter().enumerate() {
+        download(service, export, index, &folder.join(name), output).await?;
+    }
+    Ok(())
 }
 
 async fn thumbnail(args: ThumbnailArgs, service: &mut Service, output: &mut Output) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ use crate::{
     units::printable,
 };
 
-/// Fetches the file of `export` to `target`.
+/// Fetches one of the files of `export` to `target`.
 ///
 /// # Errors
 /// If there is none, if `target` exists with other content, if the server refuses or is gone for long, if the disk is
@@ -31,12 +31,14 @@ use crate::{
 pub(crate) async fn download(
     service: &mut Service,
     export: &Export,
+    index: usize,
     target: &Path,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let file = export.file.as_ref().ok_or_else(|| Failure::new(format!("export {} has no file yet", export.id)))?;
+    let file = files(export).get(index).ok_or_else(|| no_file(export))?;
+    let wanted = Wanted { id: &export.id, index: i32::try_from(index).unwrap_or(i32::MAX), file };
     let fetched = tokio::select! {
-        fetched = fetch(service, &export.id, file, target, output) => fetched,
+        fetched = fetch(service, &wanted, target, output) => fetched,
         _ = tokio::signal::ctrl_c() => {
             let rest = "what was fetched is kept; the same command fetches the rest".to_owned();
             Err(Failure::interrupted(format!("stopped fetching {}", file.name), [rest]))
@@ -47,6 +49,23 @@ pub(crate) async fn download(
     let whole = DownloadLine { sha256: Some(file.sha256.clone()), ..line(&export.id, target, size(file), file) };
     let sentence = || format!("{}: {} bytes, sha256 {}", target.display(), file.size_bytes, printable(&file.sha256));
     output.say(|| Line::Download(whole), sentence)
+}
+
+/// A file, and what it takes to ask for it.
+struct Wanted<'a> {
+    id: &'a str,
+    index: i32,
+    file: &'a ExportedFile,
+}
+
+/// All files of an export. Servers that know of no second file name one only.
+pub(crate) fn files(export: &Export) -> &[ExportedFile] {
+    if export.files.is_empty() { export.file.as_slice() } else { &export.files }
+}
+
+/// There is nothing to fetch.
+pub(crate) fn no_file(export: &Export) -> Failure {
+    Failure::new(format!("export {} has no file yet", export.id))
 }
 
 /// The name that the server gives a file, if it is no more than a name.
@@ -61,20 +80,15 @@ pub(crate) fn safe_name(file: &ExportedFile) -> Result<&str, Failure> {
     Ok(&file.name)
 }
 
-async fn fetch(
-    service: &mut Service,
-    id: &str,
-    file: &ExportedFile,
-    target: &Path,
-    output: &mut Output,
-) -> Result<(), Failure> {
+async fn fetch(service: &mut Service, wanted: &Wanted<'_>, target: &Path, output: &mut Output) -> Result<(), Failure> {
+    let file = wanted.file;
     if fs::try_exists(target).await.unwrap_or(false) {
         return check_existing(target, file).await;
     }
     loop {
         let mut part = Part::open(target).await.map_err(|error| unwritable(target, &error))?;
         let resumed = part.done > 0;
-        part.fill(service, id, file, target, output).await?;
+        part.fill(service, wanted, target, output).await?;
         if part.is_whole(file) {
             return part.publish(target).await.map_err(|error| unwritable(target, &error));
         }
@@ -120,15 +134,15 @@ impl Part {
     async fn fill(
         &mut self,
         service: &mut Service,
-        id: &str,
-        file: &ExportedFile,
+        wanted: &Wanted<'_>,
         target: &Path,
         output: &mut Output,
     ) -> Result<(), Failure> {
+        let file = wanted.file;
         let mut patience = Patience::new();
         while self.done < size(file) {
             let before = self.done;
-            let broken = match self.stream(service, id, file, target, output).await {
+            let broken = match self.stream(service, wanted, target, output).await {
                 Ok(()) => Status::unavailable("the stream ended before the file had"),
                 Err(Stop::Failed(failure)) => return Err(failure),
                 Err(Stop::Broken(status)) => status,
@@ -148,13 +162,13 @@ impl Part {
     async fn stream(
         &mut self,
         service: &mut Service,
-        id: &str,
-        file: &ExportedFile,
+        wanted: &Wanted<'_>,
         target: &Path,
         output: &mut Output,
     ) -> Result<(), Stop> {
+        let Wanted { id, index, file } = *wanted;
         let offset = i64::try_from(self.done).unwrap_or(i64::MAX);
-        let request = DownloadFileRequest { id: id.to_owned(), offset };
+        let request = DownloadFileRequest { id: id.to_owned(), offset, file_index: index };
         let mut pieces = service.download_file(request).await?.into_inner();
         while let Some(piece) = pieces.message().await? {
             let left = size(file) - self.done;
@@ -248,7 +262,7 @@ mod tests {
             std::fs::write(folder.path().join("clip.ts.part"), part).unwrap();
         }
         let (lines, mut service) = (Lines::default(), fake.serve().await);
-        let result = download(&mut service, export, &folder.path().join("clip.ts"), &mut lines.output()).await;
+        let result = download(&mut service, export, 0, &folder.path().join("clip.ts"), &mut lines.output()).await;
         let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
         let read =
             |entry: std::fs::DirEntry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap());

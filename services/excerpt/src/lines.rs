@@ -66,8 +66,11 @@ pub(crate) struct ExportLine {
     /// Of the last attempt, while another is to come.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failure: Option<FailureLine>,
+    /// The first of `files`.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<FileLine>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FileLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<PlanLine>,
 }
@@ -85,6 +88,9 @@ struct FileLine {
     size_bytes: i64,
     sha256: String,
     media_type: String,
+    actual_mark_in: Option<String>,
+    actual_mark_out: Option<String>,
+    duration_ms: i64,
 }
 
 /// What an export does, or did.
@@ -102,12 +108,27 @@ pub(crate) struct PlanLine {
     gaps: Vec<GapLine>,
     tracks: Vec<TrackLine>,
     warnings: Vec<String>,
+    files: Vec<PlannedFileLine>,
 }
 
 #[derive(Debug, Serialize)]
 struct GapLine {
     start_time: Option<String>,
     duration_ms: i64,
+    /// NOT_RECORDED, OUTSIDE or DAMAGED.
+    reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+}
+
+/// What of the range is in which file.
+#[derive(Debug, Serialize)]
+struct PlannedFileLine {
+    name: String,
+    actual_mark_in: Option<String>,
+    actual_mark_out: Option<String>,
+    duration_ms: i64,
+    frames: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +139,10 @@ struct TrackLine {
     /// COPIED, SMART_CUT, ENCODED or DROPPED.
     fate: String,
     reason: String,
+    /// Its codec in the result; empty if it was dropped.
+    result_codec: String,
+    title: String,
+    dispositions: Vec<String>,
 }
 
 /// How far a download is.
@@ -186,6 +211,7 @@ impl From<&Export> for ExportLine {
             failure: status.failure.map(FailureLine::from),
             last_failure: status.last_failure.map(FailureLine::from),
             file: export.file.as_ref().map(FileLine::from),
+            files: export.files.iter().map(FileLine::from).collect(),
             result: export.result.as_ref().map(PlanLine::from),
         }
     }
@@ -199,8 +225,17 @@ impl From<JobFailure> for FailureLine {
 
 impl From<&ExportedFile> for FileLine {
     fn from(file: &ExportedFile) -> Self {
-        let ExportedFile { name, url, size_bytes, sha256, media_type } = file.clone();
-        Self { name, url, size_bytes, sha256, media_type }
+        let file = file.clone();
+        Self {
+            name: file.name,
+            url: file.url,
+            size_bytes: file.size_bytes,
+            sha256: file.sha256,
+            media_type: file.media_type,
+            actual_mark_in: file.actual_mark_in.as_ref().map(instant),
+            actual_mark_out: file.actual_mark_out.as_ref().map(instant),
+            duration_ms: file.duration.as_ref().map_or(0, millis),
+        }
     }
 }
 
@@ -209,6 +244,15 @@ impl From<&ExportPlan> for PlanLine {
         let gaps = plan.gaps.iter().map(|gap| GapLine {
             start_time: gap.start_time.as_ref().map(instant),
             duration_ms: gap.duration.as_ref().map_or(0, millis),
+            reason: gap.reason().as_str_name().trim_start_matches("GAP_REASON_").to_owned(),
+            detail: gap.detail.clone(),
+        });
+        let files = plan.files.iter().map(|file| PlannedFileLine {
+            name: file.name.clone(),
+            actual_mark_in: file.actual_mark_in.as_ref().map(instant),
+            actual_mark_out: file.actual_mark_out.as_ref().map(instant),
+            duration_ms: file.duration.as_ref().map_or(0, millis),
+            frames: file.frames,
         });
         let tracks = plan.tracks.iter().map(|track| TrackLine {
             kind: track.kind.clone(),
@@ -216,6 +260,9 @@ impl From<&ExportPlan> for PlanLine {
             language: track.language.clone(),
             fate: track.fate().as_str_name().trim_start_matches("TRACK_FATE_").to_owned(),
             reason: track.reason.clone(),
+            result_codec: track.result_codec.clone(),
+            title: track.title.clone(),
+            dispositions: track.dispositions.clone(),
         });
         Self {
             requested_mark_in: plan.requested_mark_in.as_ref().map(instant),
@@ -230,6 +277,7 @@ impl From<&ExportPlan> for PlanLine {
             gaps: gaps.collect(),
             tracks: tracks.collect(),
             warnings: plan.warnings.clone(),
+            files: files.collect(),
         }
     }
 }

@@ -9,9 +9,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use protocol::{
     export::v1::{Export, ExportPlan},
     job::v1::{JobState, JobStatus},
+    recording::v1::GapReason,
 };
 
 use crate::{
+    download::files,
     failure::Failure,
     lines::{self, DownloadLine, Line},
     units::{instant, length, printable},
@@ -180,7 +182,7 @@ pub(crate) fn describe(export: &Export) -> String {
     if let Some(plan) = &export.result {
         rows.extend(plan_rows(plan));
     }
-    if let Some(file) = &export.file {
+    for file in files(export) {
         rows.extend([("file", file.name.clone()), ("url", file.url.clone()), ("sha256", file.sha256.clone())]);
     }
     if let Some(expiry) = &status.expire_time {
@@ -211,10 +213,22 @@ fn plan_rows(plan: &ExportPlan) -> Vec<(&'static str, String)> {
     }
     for gap in &plan.gaps {
         let from = gap.start_time.as_ref().map_or_else(String::new, instant);
-        rows.push(("gap", format!("{} from {from}", gap.duration.as_ref().map_or_else(String::new, length))));
+        let lasting = gap.duration.as_ref().map_or_else(String::new, length);
+        rows.push(("gap", format!("{lasting} from {from}: {}", why(gap.reason(), &gap.detail))));
+    }
+    let several = if plan.files.len() > 1 { &plan.files[..] } else { &[] };
+    for file in several {
+        let range = range(&file.actual_mark_in, &file.actual_mark_out);
+        rows.push(("file", format!("{}: {range}, {} frames", file.name, file.frames)));
     }
     rows.extend(plan.warnings.iter().map(|warning| ("note", warning.clone())));
     rows
+}
+
+/// Why nothing was recorded, in words.
+fn why(reason: GapReason, detail: &str) -> String {
+    let reason = reason.as_str_name().trim_start_matches("GAP_REASON_").to_lowercase().replace('_', " ");
+    if detail.is_empty() { reason } else { format!("{reason}: {detail}") }
 }
 
 fn table(rows: &[(&str, String)]) -> String {

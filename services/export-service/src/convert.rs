@@ -1,23 +1,24 @@
-//! Wire to domain and back. All validation of requests is here, and all violations are told at once.
+//! Wire to domain. All validation of requests is here, and all violations are told at once.
 
-use std::time::{Duration, SystemTime};
+mod reply;
+
+use std::time::Duration;
 
 use errors::{Error, Violation};
-use jobs::{Job, Phase, State};
+use jobs::State;
 use media::{
-    ClipReport, Container, Cut, TrackKind, VideoTarget,
-    time::{NANOS, TimeRange, WallTime},
+    Compatibility, Container, Cut, Damage, Fallback, VideoTarget,
+    time::{NANOS, WallTime},
 };
 use prost_types::Timestamp;
 use protocol::{export::v1 as proto, job::v1 as job_proto};
-use server::{BaseUrl, FileUrls};
+use server::clips::GapPolicy;
 
-use crate::{
-    export::{ExportOutcome, ExportSpec, MAX_MARK, Position, Story, decode_slug, media_type},
-    exports::{Plan, outcome, spec},
-    files::export_path,
-};
+pub(crate) use reply::{export, plan, timestamp};
 
+use crate::export::{ExportSpec, MAX_MARK, Policies, Position, Story, decode_slug};
+
+const MAX_RENDITION_BYTES: usize = 256;
 const MAX_STORY_BYTES: usize = 256;
 const MAX_SLUG_BYTES: usize = 16 << 10;
 const MAX_REQUEST_ID: usize = 128;
@@ -53,6 +54,7 @@ pub(crate) fn request_id(id: String) -> Result<Option<String>, Error> {
 pub(crate) fn export_spec(spec: Option<proto::ExportSpec>, longest: Duration) -> Result<ExportSpec, Error> {
     let spec = spec.ok_or_else(|| Error::invalid("spec", "it is missing"))?;
     let mut violations = Violations::default();
+    let policies = policies(&spec, &mut violations);
     let position = position("spec.", spec.uid, spec.start_time, spec.mark, &mut violations);
     let duration = clip_duration("spec.duration", spec.duration.as_ref().map(nanos), longest, &mut violations);
     let cut = match proto::Cut::try_from(spec.cut) {
@@ -76,10 +78,49 @@ pub(crate) fn export_spec(spec: Option<proto::ExportSpec>, longest: Duration) ->
     if cut == Cut::EditList && container == Container::Ts && video == VideoTarget::Keep {
         violations.add("spec.cut", "a TS has no edit list: choose MOV or MP4, or another cut");
     }
-    let file_name = file_name("spec.file_name", &spec.file_name, &position, container, &mut violations);
+    let file_name =
+        file_name("spec.file_name", &spec.file_name, &position, container, policies.gap_policy, &mut violations);
     let story = spec.story.map(|story| Story { id: story.id, name: story.name, slug_info: story.slug_info });
     let story = story.and_then(|story| check_story("spec.story", story, &mut violations));
-    violations.check(ExportSpec { position, duration, cut, container, video, file_name, story })
+    violations.check(ExportSpec { position, duration, cut, container, video, file_name, story, policies })
+}
+
+fn policies(spec: &proto::ExportSpec, violations: &mut Violations) -> Policies {
+    let gap_policy = match proto::GapPolicy::try_from(spec.gap_policy) {
+        Ok(proto::GapPolicy::Unspecified | proto::GapPolicy::Skip) => GapPolicy::Skip,
+        Ok(proto::GapPolicy::Fill) => GapPolicy::Fill,
+        Ok(proto::GapPolicy::Split) => GapPolicy::Split,
+        Ok(proto::GapPolicy::Fail) => GapPolicy::Fail,
+        Err(_) => unknown("spec.gap_policy", spec.gap_policy, GapPolicy::Skip, violations),
+    };
+    let damage = match proto::DamagePolicy::try_from(spec.damage_policy) {
+        Ok(proto::DamagePolicy::Unspecified | proto::DamagePolicy::Lenient) => Damage::Lenient,
+        Ok(proto::DamagePolicy::Strict) => Damage::Strict,
+        Err(_) => unknown("spec.damage_policy", spec.damage_policy, Damage::Lenient, violations),
+    };
+    let compatibility = match proto::Compatibility::try_from(spec.compatibility) {
+        Ok(proto::Compatibility::Unspecified | proto::Compatibility::Keep) => Compatibility::Keep,
+        Ok(proto::Compatibility::Broadest) => Compatibility::Broadest,
+        Err(_) => unknown("spec.compatibility", spec.compatibility, Compatibility::Keep, violations),
+    };
+    let fallback = match proto::Fallback::try_from(spec.fallback) {
+        Ok(proto::Fallback::Unspecified | proto::Fallback::Encode) => Fallback::Encode,
+        Ok(proto::Fallback::Keyframe) => Fallback::Keyframe,
+        Ok(proto::Fallback::Fail) => Fallback::Fail,
+        Err(_) => unknown("spec.fallback", spec.fallback, Fallback::Encode, violations),
+    };
+    let rendition = rendition("spec.rendition", &spec.rendition, violations);
+    Policies { gap_policy, damage, compatibility, fallback, rendition }
+}
+
+/// The name of a rendition, if there is one and it can be one.
+pub(crate) fn rendition(field: &str, name: &str, violations: &mut Violations) -> Option<String> {
+    if name.len() > MAX_RENDITION_BYTES {
+        violations.add(field, format!("{} bytes are more than {MAX_RENDITION_BYTES}", name.len()));
+    } else if name.chars().any(char::is_control) {
+        violations.add(field, "it contains a control character");
+    }
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// Where in which recording.
@@ -142,12 +183,17 @@ pub(crate) fn file_name(
     name: &str,
     position: &Position,
     container: Container,
+    gap_policy: GapPolicy,
     violations: &mut Violations,
 ) -> String {
     if name.is_empty() {
         return ExportSpec::default_name(position, container);
     }
-    ExportSpec::complete_name(name, container).unwrap_or_else(|problem| {
+    let complete = ExportSpec::complete_name(name, container).and_then(|name| match gap_policy {
+        GapPolicy::Split => ExportSpec::check_numbered(&name).map(|()| name),
+        GapPolicy::Skip | GapPolicy::Fill | GapPolicy::Fail => Ok(name),
+    });
+    complete.unwrap_or_else(|problem| {
         violations.add(field, problem);
         String::new()
     })
@@ -193,156 +239,6 @@ pub(crate) fn state_filter(state: i32) -> Result<Option<State>, Error> {
     }
 }
 
-/// An export as callers see it.
-pub(crate) fn export(job: &Job, urls: &FileUrls, base: &BaseUrl) -> Result<proto::Export, Error> {
-    let spec: ExportSpec = spec(job)?;
-    let outcome: Option<ExportOutcome> = outcome(job)?;
-    let file = outcome.as_ref().map(|outcome| proto::ExportedFile {
-        name: spec.file_name.clone(),
-        url: urls.url(base, &export_path(&job.id, &spec.file_name)),
-        size_bytes: size(outcome.report.size_bytes),
-        sha256: outcome.report.sha256.clone(),
-        media_type: media_type(spec.container).to_owned(),
-    });
-    let result =
-        outcome.map(|outcome| Plan { report: outcome.report, requested: outcome.requested, gaps: outcome.gaps });
-    Ok(proto::Export {
-        id: job.id.to_string(),
-        spec: Some(wire_spec(spec)),
-        status: Some(job_status(job)),
-        result: result.map(plan),
-        file,
-    })
-}
-
-fn wire_spec(spec: ExportSpec) -> proto::ExportSpec {
-    let cut = match spec.cut {
-        Cut::Exact => proto::Cut::Exact,
-        Cut::EditList => proto::Cut::EditList,
-        Cut::Keyframe => proto::Cut::Keyframe,
-    };
-    let container = match spec.container {
-        Container::Ts => proto::Container::Ts,
-        Container::Mov => proto::Container::Mov,
-        Container::Mp4 => proto::Container::Mp4,
-    };
-    let video_codec = match spec.video {
-        VideoTarget::Keep => proto::VideoCodec::Keep,
-        VideoTarget::H264 => proto::VideoCodec::H264,
-        VideoTarget::H265 => proto::VideoCodec::H265,
-    };
-    let story = spec.story.map(|story| proto::Story { id: story.id, name: story.name, slug_info: story.slug_info });
-    proto::ExportSpec {
-        uid: spec.position.uid,
-        start_time: spec.position.start.map(timestamp),
-        mark: Some(span(spec.position.mark)),
-        duration: Some(span(spec.duration)),
-        cut: cut.into(),
-        container: container.into(),
-        video_codec: video_codec.into(),
-        file_name: spec.file_name,
-        story,
-    }
-}
-
-/// A plan, or a result.
-pub(crate) fn plan(plan: Plan) -> proto::ExportPlan {
-    let Plan { report, requested, gaps } = plan;
-    let gap = |gap: TimeRange| proto::Gap {
-        start_time: Some(timestamp(gap.start)),
-        duration: Some(span(gap.end.nanos_since(gap.start))),
-    };
-    let ClipReport { actual, .. } = report;
-    proto::ExportPlan {
-        requested_mark_in: Some(timestamp(requested.start)),
-        requested_mark_out: Some(timestamp(requested.end)),
-        actual_mark_in: Some(timestamp(actual.start)),
-        actual_mark_out: Some(timestamp(actual.end)),
-        gaps: gaps.into_iter().map(gap).collect(),
-        tracks: report.tracks.into_iter().map(track).collect(),
-        size_bytes: size(report.size_bytes),
-        duration: Some(span(report.duration)),
-        encoded_frames: size(report.encoded_frames),
-        frames: size(report.frames),
-        hidden_lead_in: Some(span(report.hidden_lead_in)),
-        warnings: report.warnings,
-    }
-}
-
-fn track(report: media::TrackReport) -> proto::Track {
-    let fate = match report.fate {
-        media::TrackFate::Copied => proto::TrackFate::Copied,
-        media::TrackFate::SmartCut => proto::TrackFate::SmartCut,
-        media::TrackFate::Encoded => proto::TrackFate::Encoded,
-        media::TrackFate::Dropped => proto::TrackFate::Dropped,
-    };
-    let kind = match report.track.kind {
-        TrackKind::Video => "video",
-        TrackKind::Audio => "audio",
-        TrackKind::Subtitle => "subtitle",
-        TrackKind::Data => "data",
-    };
-    proto::Track {
-        kind: kind.to_owned(),
-        codec: report.track.codec,
-        language: report.track.language.unwrap_or_default(),
-        fate: fate.into(),
-        reason: report.reason,
-    }
-}
-
-fn job_status(job: &Job) -> job_proto::JobStatus {
-    use job_proto::JobState as S;
-    let state = match job.state {
-        State::Queued => S::Queued,
-        State::Running => S::Running,
-        State::Succeeded => S::Succeeded,
-        State::Failed => S::Failed,
-        State::Cancelled => S::Cancelled,
-    };
-    let failure = |failure: &jobs::Failure| job_proto::JobFailure {
-        reason: failure.reason.clone(),
-        message: failure.message.clone(),
-    };
-    let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
-    job_proto::JobStatus {
-        state: state.into(),
-        progress: Some(progress(&job.progress)),
-        failure: job.failure.as_ref().map(failure),
-        attempts: count(job.attempts),
-        max_attempts: count(job.max_attempts),
-        revision: job.revision,
-        create_time: Some(job.created.into()),
-        start_time: job.started.map(Timestamp::from),
-        end_time: job.ended.map(Timestamp::from),
-        expire_time: job.expires.map(SystemTime::into),
-        cancel_requested: job.cancel_requested,
-        queue_position: count(job.queue_position),
-        last_failure: job.last_failure.as_ref().map(failure),
-    }
-}
-
-fn progress(progress: &jobs::Progress) -> job_proto::JobProgress {
-    use job_proto::JobPhase as P;
-    let phase = match progress.phase {
-        Phase::Idle => P::Unspecified,
-        Phase::Prepare => P::Prepare,
-        Phase::Render => P::Render,
-        Phase::Finalize => P::Finalize,
-        Phase::Verify => P::Verify,
-        Phase::Publish => P::Publish,
-    };
-    job_proto::JobProgress {
-        phase: phase.into(),
-        fraction: progress.fraction,
-        media_done: progress.media_done.try_into().ok(),
-        media_total: progress.media_total.try_into().ok(),
-        written_bytes: size(progress.written_bytes),
-        speed: progress.speed,
-        remaining: progress.remaining.and_then(|remaining| remaining.try_into().ok()),
-    }
-}
-
 /// Nanoseconds of a duration; `None` if it is malformed or out of range.
 pub(crate) fn nanos(duration: &prost_types::Duration) -> Option<i64> {
     let is_normal = duration.nanos.unsigned_abs() < NANOS as u32;
@@ -361,95 +257,5 @@ fn wall_time(timestamp: &Timestamp) -> Option<WallTime> {
     Some(WallTime::from_nanos(nanos))
 }
 
-/// An instant on the wire.
-pub(crate) fn timestamp(instant: WallTime) -> Timestamp {
-    let nanos = instant.nanos();
-    Timestamp { seconds: nanos.div_euclid(NANOS), nanos: nanos.rem_euclid(NANOS) as i32 }
-}
-
-fn span(nanos: i64) -> prost_types::Duration {
-    prost_types::Duration { seconds: nanos / NANOS, nanos: (nanos % NANOS) as i32 }
-}
-
-fn size(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wire() -> proto::ExportSpec {
-        proto::ExportSpec {
-            uid: "a/stream.mpd".into(),
-            duration: Some(prost_types::Duration { seconds: 5, nanos: 0 }),
-            ..proto::ExportSpec::default()
-        }
-    }
-
-    fn fields(spec: proto::ExportSpec) -> Vec<String> {
-        match export_spec(Some(spec), Duration::from_secs(86_400)) {
-            Ok(_) => Vec::new(),
-            Err(Error::Invalid(violations)) => violations.into_iter().map(|violation| violation.field).collect(),
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    #[test]
-    fn defaults() {
-        let spec = export_spec(Some(wire()), Duration::from_secs(86_400)).unwrap();
-        assert_eq!((spec.cut, spec.container, spec.video), (Cut::Exact, Container::Ts, VideoTarget::Keep));
-        assert_eq!(spec.file_name, "clip_a_stream_0.ts");
-        assert_eq!(export_spec(Some(wire_spec(spec.clone())), Duration::from_secs(86_400)).unwrap(), spec);
-    }
-
-    #[test]
-    fn all_violations_are_told_at_once() {
-        let seconds = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
-        let bad = proto::ExportSpec {
-            uid: String::new(),
-            mark: seconds(-1, 0),
-            duration: seconds(0, 0),
-            cut: 9,
-            container: -1,
-            video_codec: 77,
-            file_name: "../x".into(),
-            story: Some(proto::Story { slug_info: "%".into(), id: "\n".into(), ..proto::Story::default() }),
-            start_time: Some(Timestamp { seconds: i64::MAX, nanos: 0 }),
-        };
-        let expected = [
-            "spec.uid",
-            "spec.start_time",
-            "spec.mark",
-            "spec.duration",
-            "spec.cut",
-            "spec.container",
-            "spec.video_codec",
-            "spec.file_name",
-            "spec.story.id",
-            "spec.story.slug_info",
-        ];
-        assert_eq!(fields(bad), expected);
-        for duration in [
-            None,
-            seconds(0, 0),
-            seconds(-5, 0),
-            seconds(86_401, 0),
-            seconds(i64::MAX, 0),
-            seconds(1, -1),
-            seconds(0, 1_000_000_000),
-        ] {
-            assert_eq!(fields(proto::ExportSpec { duration, ..wire() }), ["spec.duration"], "{duration:?}");
-        }
-        assert_eq!(fields(proto::ExportSpec { cut: proto::Cut::EditList.into(), ..wire() }), ["spec.cut"]);
-    }
-
-    #[test]
-    fn request_ids() {
-        assert_eq!(request_id(String::new()).unwrap(), None);
-        assert_eq!(request_id("a b-1".into()).unwrap().as_deref(), Some("a b-1"));
-        for bad in ["x".repeat(129), "ü".into(), "a\n".into(), "\0".into()] {
-            assert!(request_id(bad.clone()).is_err(), "{bad:?}");
-        }
-    }
-}
+mod tests;

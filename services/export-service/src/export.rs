@@ -1,10 +1,11 @@
 //! The domain: what can be asked for, and what came of it. Both are kept in the job's row as JSON.
 
 use media::{
-    ClipReport, Container, Cut, VideoTarget,
+    ClipTask, Compatibility, Container, Cut, Damage, Fallback, Input, VideoTarget,
     time::{NANOS, TimeRange, WallTime},
 };
 use serde::{Deserialize, Serialize};
+use server::clips::{Gap, GapPolicy, MAX_FILES, MadeFile, file_names};
 use storage::FileName;
 
 /// The kind of job that makes a clip.
@@ -38,6 +39,30 @@ pub(crate) struct ExportSpec {
     /// With its extension.
     pub(crate) file_name: String,
     pub(crate) story: Option<Story>,
+    #[serde(flatten)]
+    pub(crate) policies: Policies,
+}
+
+/// What is to be done where a clip can't simply be what is asked for. What is as it is by default isn't written: a request
+/// is found again by its text, and those of earlier versions have none of these.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Policies {
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) gap_policy: GapPolicy,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) damage: Damage,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) compatibility: Compatibility,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) fallback: Fallback,
+    /// The best if absent.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) rendition: Option<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The news story that a clip is made for.
@@ -60,14 +85,12 @@ pub(crate) struct StillSpec {
 /// What came of an export.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ExportOutcome {
-    /// What was really cut.
-    pub(crate) report: ClipReport,
     /// What was asked for, in wall time.
     pub(crate) requested: TimeRange,
-    /// What of it was not recorded.
-    pub(crate) gaps: Vec<TimeRange>,
-    /// Where the file is in the storage.
-    pub(crate) key: String,
+    /// What of it is missing.
+    pub(crate) gaps: Vec<Gap>,
+    /// In order of time, at least one.
+    pub(crate) files: Vec<MadeFile>,
 }
 
 /// What came of a still.
@@ -100,13 +123,37 @@ impl ExportSpec {
             .map_err(|e| e.to_string())
     }
 
+    /// Whether `name` leaves room for the numbers of the files that it may be split into.
+    ///
+    /// # Errors
+    /// Says what is wrong with the numbered name.
+    pub(crate) fn check_numbered(name: &str) -> Result<(), String> {
+        let longest = file_names(name, MAX_FILES).pop().unwrap_or_default();
+        FileName::parse(&longest).map(drop).map_err(|e| format!("with the number of a file in it, {e}"))
+    }
+
     /// The lane that its job runs in.
     pub(crate) fn lane(&self) -> jobs::Lane {
-        if self.video == VideoTarget::Keep { jobs::Lane::Copy } else { jobs::Lane::Encode }
+        let is_kept = self.video == VideoTarget::Keep && self.policies.compatibility == Compatibility::Keep;
+        if is_kept { jobs::Lane::Copy } else { jobs::Lane::Encode }
+    }
+
+    /// What is to be made of `range`; what to read for it isn't known yet.
+    pub(crate) fn task(&self, range: TimeRange) -> ClipTask {
+        ClipTask {
+            cut: self.cut,
+            container: self.container,
+            video: self.video,
+            fallback: self.policies.fallback,
+            damage: self.policies.damage,
+            compatibility: self.policies.compatibility,
+            metadata: self.metadata(),
+            ..ClipTask::new(Input::default(), range)
+        }
     }
 
     /// Metadata of the file.
-    pub(crate) fn metadata(&self) -> Vec<(String, String)> {
+    fn metadata(&self) -> Vec<(String, String)> {
         let Some(story) = &self.story else { return Vec::new() };
         let title = if story.name.is_empty() { &story.id } else { &story.name };
         let comment = story.slug().map(|slug| slug.to_string()).unwrap_or_default();

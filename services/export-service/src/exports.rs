@@ -5,19 +5,25 @@ use std::{sync::Arc, time::Duration};
 use errors::Error;
 use futures_util::Stream;
 use jobs::{Job, Lane, NewJob, Queue, State};
-use media::{ClipReport, Outcome, Task, Thumbnail};
+use media::{
+    ClipReport, Thumbnail, ThumbnailTask,
+    time::{NANOS, TimeRange, WallTime},
+};
+use recordings::Recording;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use server::Suite;
+use server::{
+    Suite,
+    clips::{self, Gap, Located, MadeFile, blocking},
+};
 use storage::{Key, Reader};
 
-use crate::{
-    export::{EXPORT, ExportOutcome, ExportSpec, Position, STILL, StillSpec},
-    source::{Located, Unattended, blocking, locate, locate_still, quick},
-};
+use crate::export::{EXPORT, ExportOutcome, ExportSpec, Position, STILL, StillSpec};
 
 /// Stills go first: somebody waits for each.
 const STILL_PRIORITY: i32 = 10;
+/// How much is looked at for the one frame of a still, in nanoseconds: more than any distance between two frames.
+const STILL_WINDOW: i64 = 10 * NANOS;
 
 /// What callers can do with exports.
 #[derive(Clone)]
@@ -27,9 +33,10 @@ pub(crate) struct Exports {
 
 /// What an export would be, or is.
 pub(crate) struct Plan {
-    pub(crate) report: ClipReport,
-    pub(crate) requested: media::time::TimeRange,
-    pub(crate) gaps: Vec<media::time::TimeRange>,
+    pub(crate) requested: TimeRange,
+    pub(crate) gaps: Vec<Gap>,
+    /// Each file and what is in it, in order of time; at least one.
+    pub(crate) files: Vec<(String, ClipReport)>,
 }
 
 impl Exports {
@@ -64,26 +71,18 @@ impl Exports {
     /// What `create` would make.
     pub(crate) async fn plan(&self, spec: ExportSpec) -> Result<Plan, Error> {
         blocking(&self.suite, move |suite| {
-            let Located { task, gaps } = locate(suite, &spec)?;
-            let requested = task.range;
-            match suite.media.run(&Task::Plan(task), &suite.library, None, &quick(), &Unattended)? {
-                Outcome::Clip(report) => Ok(Plan { report, requested, gaps }),
-                other => Err(Error::internal(format!("a plan answered {other:?}"))),
-            }
+            let located = locate(suite, &spec)?;
+            let reports = clips::plan(suite, &located)?;
+            let gaps = clips::merged(&located.gaps, &reports);
+            let names = clips::file_names(&spec.file_name, reports.len());
+            Ok(Plan { requested: located.requested, gaps, files: names.into_iter().zip(reports).collect() })
         })
         .await
     }
 
     /// A still, at once.
     pub(crate) async fn thumbnail(&self, position: Position, height: Option<u32>) -> Result<Thumbnail, Error> {
-        blocking(&self.suite, move |suite| {
-            let task = Task::Thumbnail(locate_still(suite, &position, height)?);
-            match suite.media.run(&task, &suite.library, None, &quick(), &Unattended)? {
-                Outcome::Thumbnail(picture) => Ok(picture),
-                other => Err(Error::internal(format!("a still answered {other:?}"))),
-            }
-        })
-        .await
+        blocking(&self.suite, move |suite| clips::thumbnail(suite, locate_still(suite, &position, height)?)).await
     }
 
     /// A still that can be downloaded: waits for it for up to `timeout`.
@@ -155,19 +154,54 @@ impl Exports {
         Ok(self.queue().delete(EXPORT, owner, id).await?)
     }
 
-    /// The file of a finished export.
+    /// A file of a finished export.
     ///
     /// # Errors
-    /// `Conflict` if it hasn't succeeded.
-    pub(crate) async fn open_file(&self, owner: &str, id: &str) -> Result<(ExportOutcome, Reader), Error> {
+    /// `Conflict` if it hasn't succeeded, `OutOfRange` if it has fewer files.
+    pub(crate) async fn open_file(&self, owner: &str, id: &str, index: usize) -> Result<(MadeFile, Reader), Error> {
         let job = self.get(owner, id).await?;
-        let outcome: ExportOutcome =
+        let mut outcome: ExportOutcome =
             outcome(&job)?.ok_or_else(|| Error::Conflict(format!("export {id} has no file: it is {}", job.state)))?;
-        let key = Key::parse(&outcome.key).map_err(Error::internal)?;
+        let files = outcome.files.len();
+        if index >= files {
+            return Err(Error::OutOfRange(format!("file_index {index} is not less than {files}, the number of files")));
+        }
+        let file = outcome.files.swap_remove(index);
+        let key = Key::parse(&file.key).map_err(Error::internal)?;
         let reader = self.suite.shared.storage.get(&key).await?;
         let reader = reader.ok_or_else(|| Error::NotFound { kind: "file of export", id: id.to_owned() })?;
-        Ok((outcome, reader))
+        Ok((file, reader))
     }
+}
+
+/// Finds the recording and the part of it that `spec` asks for. Blocks.
+///
+/// # Errors
+/// Those of `recordings`, and of the policy about gaps.
+pub(crate) fn locate(suite: &Suite, spec: &ExportSpec) -> Result<Located, Error> {
+    let rendition = spec.policies.rendition.as_deref();
+    let recording = clips::recording(suite, &spec.position.uid, rendition, spec.position.start)?;
+    let start = mark_in(&recording, &spec.position)?;
+    let end = start
+        .checked_add_nanos(spec.duration)
+        .ok_or_else(|| Error::invalid("duration", "the clip ends beyond the year 2262"))?;
+    clips::locate(&recording, spec.task(TimeRange::new(start, end)), spec.policies.gap_policy)
+}
+
+/// Finds the frame that a still shows. Blocks.
+///
+/// # Errors
+/// Those of `recordings`.
+pub(crate) fn locate_still(suite: &Suite, position: &Position, height: Option<u32>) -> Result<ThumbnailTask, Error> {
+    let recording = clips::recording(suite, &position.uid, None, position.start)?;
+    let at = mark_in(&recording, position)?;
+    let selection = recording.select(TimeRange::new(at, at.saturating_add_nanos(STILL_WINDOW)))?;
+    Ok(ThumbnailTask { input: selection.input, at, height })
+}
+
+fn mark_in(recording: &Recording, position: &Position) -> Result<WallTime, Error> {
+    let start = position.start.unwrap_or(recording.range().start);
+    start.checked_add_nanos(position.mark).ok_or_else(|| Error::invalid("mark", "the clip begins beyond the year 2262"))
 }
 
 /// What jobs of a recording can be looked up by; a long uid by its end, which tells more.

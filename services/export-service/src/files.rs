@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use errors::Error;
+use jobs::Job;
 use server::{Files, PublishedFile};
 use storage::Key;
 
@@ -42,11 +43,32 @@ impl Files for ExportFiles {
             _ => return Ok(None),
         };
         let Some(job) = self.exports.suite.queue.find(kind, id).await? else { return Ok(None) };
-        let (key, file_name) = match kind {
-            EXPORT => (outcome::<ExportOutcome>(&job)?.map(|outcome| outcome.key), spec::<ExportSpec>(&job)?.file_name),
-            _ => (outcome::<StillOutcome>(&job)?.map(|outcome| outcome.key), spec::<StillSpec>(&job)?.file_name),
+        let found = match kind {
+            EXPORT => exported(&job, name)?,
+            _ => still(&job, name)?,
         };
-        let Some(key) = key.filter(|_| file_name == name) else { return Ok(None) };
-        Ok(Some(PublishedFile { key: Key::parse(&key).map_err(Error::internal)?, name: file_name }))
+        let Some((key, name)) = found else { return Ok(None) };
+        Ok(Some(PublishedFile { key: Key::parse(&key).map_err(Error::internal)?, name }))
     }
+}
+
+/// Key and name of an export's file of this name. The name that was asked for is that of the first file, even if several
+/// came of it that are numbered.
+fn exported(job: &Job, name: &str) -> Result<Option<(String, String)>, Error> {
+    let Some(outcome) = outcome::<ExportOutcome>(job)? else { return Ok(None) };
+    let mut files = outcome.files;
+    let index = match files.iter().position(|file| file.name == name) {
+        None if spec::<ExportSpec>(job)?.file_name == name => Some(0),
+        found => found,
+    };
+    Ok(index
+        .filter(|index| *index < files.len())
+        .map(|index| files.swap_remove(index))
+        .map(|file| (file.key, file.name)))
+}
+
+fn still(job: &Job, name: &str) -> Result<Option<(String, String)>, Error> {
+    let file_name = spec::<StillSpec>(job)?.file_name;
+    let outcome = outcome::<StillOutcome>(job)?.filter(|_| file_name == name);
+    Ok(outcome.map(|outcome| (outcome.key, file_name)))
 }

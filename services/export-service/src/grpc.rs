@@ -170,7 +170,9 @@ impl ExportService for Grpc {
     ) -> Result<Response<Self::DownloadFileStream>, Status> {
         let (caller, _) = context(&request)?;
         let request = request.into_inner();
-        let (outcome, reader) = self.exports.open_file(&caller.owner, &request.id).await?;
+        let index = usize::try_from(request.file_index)
+            .map_err(|_| Error::OutOfRange(format!("file_index {} is less than 0", request.file_index)))?;
+        let (file, reader) = self.exports.open_file(&caller.owner, &request.id, index).await?;
         let size = reader.object().size_bytes;
         let offset = u64::try_from(request.offset).ok().filter(|offset| *offset <= size).ok_or_else(|| {
             Error::OutOfRange(format!("offset {} is not between 0 and the size of the file, {size}", request.offset))
@@ -179,7 +181,7 @@ impl ExportService for Grpc {
             offset: request.offset,
             data: Vec::new(),
             size_bytes: i64::try_from(size).unwrap_or(i64::MAX),
-            sha256: outcome.report.sha256,
+            sha256: file.report.sha256,
         };
         let pieces =
             reader.stream(offset..size).map_err(Error::from)?.map_err(|error| Status::from(Error::from(error)));

@@ -5,10 +5,9 @@
 //! ```text
 //! grpc.rs      one short function per RPC
 //! tvu.rs       TVU's HTTP request            tvu/body.rs  its JSON, as clients really send it
-//! convert.rs   wire to domain and back; all validation
+//! convert.rs   wire to domain, and all validation        convert/reply.rs  domain to wire
 //! export.rs    the domain: what is asked for, and what came of it
 //! exports.rs   what callers can do with exports, whatever they speak
-//! source.rs    from a recording and a range to a task for `media`
 //! worker.rs    one attempt at an export, or at a still
 //! files.rs     what of it can be downloaded
 //! ```
@@ -18,7 +17,6 @@ mod export;
 mod exports;
 mod files;
 mod grpc;
-mod source;
 mod tvu;
 mod worker;
 

@@ -8,13 +8,17 @@
 //! | 5 | work finished; the file is at `VideoPath` | 200 |
 //! | 10 | the recording, or the file to be deleted, doesn't exist | 404 |
 //! | 18 | a field is missing or wrong; the message names it | 400 |
-//! | 20 | the source can't be cut | 422 |
+//! | 20 | the source can't be cut, or has a gap where `gap_policy` allows none | 422 |
 //! | 25 | the export was cancelled | 409 |
 //! | 31 | all places are taken; `Retry-After` says when to ask again | 503 |
 //! | 32 | this account has as much waiting as it may; `Retry-After` | 429 |
 //! | 46 | there is no space for the file | 507 |
 //! | 50 | the recording has nothing in the range | 400 |
 //! | 99 | a fault of ours; ask again | 500, 503 |
+//!
+//! Beyond the product's fields a request may have `gap_policy` (`skip`, `fill`, `split`, `fail`), `damage_policy`
+//! (`lenient`, `strict`), `compatibility` (`keep`, `broadest`), `fallback` (`encode`, `keyframe`, `fail`) and `rendition`,
+//! which mean what they mean over gRPC; the answer then has `Files` where there are several.
 //!
 //! The product documents 0, 1 and 5; the others are those of its present API less 1000, as its older ones are.
 
@@ -34,7 +38,10 @@ use jobs::{Job, State as JobState};
 use media::time::NANOS;
 use serde::Serialize;
 use serde_json::json;
-use server::{BaseUrl, Caller};
+use server::{
+    BaseUrl, Caller,
+    clips::{Gap, MadeFile},
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -54,6 +61,7 @@ const SHORTEST_WAIT: i64 = 200;
 const FOLDER: &str = "export";
 /// How many exports are searched for one to be deleted.
 const SEARCH_PAGE: usize = 500;
+const NANOS_PER_MILLI: i64 = 1_000_000;
 
 /// The product's routes.
 pub(crate) fn routes(exports: Exports) -> Router {
@@ -88,6 +96,21 @@ struct Data {
     /// Milliseconds that a gap in the recording made the file shorter than it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     lack_length: Option<i64>,
+    /// Not of the product: all files, where gaps split the recording into several. `VideoPath` is the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<DataFile>,
+}
+
+/// One of several files.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DataFile {
+    file_name: String,
+    video_path: String,
+    /// Milliseconds since 1970 of its first frame.
+    start_position: i64,
+    /// Milliseconds that it plays.
+    duration: i64,
 }
 
 async fn export(
@@ -109,6 +132,7 @@ async fn export(
             file_name: None,
             s3_dir: Some(FOLDER),
             lack_length: None,
+            files: Vec::new(),
         };
         return Ok(Json(Answer { error_code: 0, error_message: "success", data }));
     }
@@ -143,24 +167,43 @@ fn answer(
         return Err(Refusal::of_failure(failure));
     }
     let spec: ExportSpec = spec(job)?;
-    let video_path = exports.suite.shared.urls.url(base, &export_path(&job.id, &spec.file_name));
-    let data = |time_wait, s3_dir, lack_length| Data {
-        time_wait,
+    let url = |name: &str| exports.suite.shared.urls.url(base, &export_path(&job.id, name));
+    let Some(outcome) = outcome::<ExportOutcome>(job)? else {
+        // Whatever comes of it, this path will lead to its first file.
+        let data = Data {
+            time_wait: time_wait(job),
+            total_time,
+            image_path,
+            video_path: Some(url(&spec.file_name)),
+            file_name: Some(spec.file_name),
+            s3_dir: Some(FOLDER),
+            lack_length: None,
+            files: Vec::new(),
+        };
+        return Ok(Answer { error_code: 1, error_message: "Work is processing", data });
+    };
+    let several = if outcome.files.len() > 1 { &outcome.files[..] } else { &[] };
+    let first = outcome.files.first().map_or(&spec.file_name, |file| &file.name);
+    let data = Data {
+        time_wait: 0,
         total_time,
         image_path,
-        video_path: Some(video_path),
-        file_name: Some(spec.file_name),
-        s3_dir,
-        lack_length,
+        video_path: Some(url(first)),
+        file_name: Some(first.clone()),
+        s3_dir: None,
+        lack_length: lack(&outcome),
+        files: several.iter().map(|file| data_file(file, url(&file.name))).collect(),
     };
-    Ok(match outcome::<ExportOutcome>(job)? {
-        Some(outcome) => Answer { error_code: 5, error_message: "Work Finish", data: data(0, None, lack(&outcome)) },
-        None => Answer {
-            error_code: 1,
-            error_message: "Work is processing",
-            data: data(time_wait(job), Some(FOLDER), None),
-        },
-    })
+    Ok(Answer { error_code: 5, error_message: "Work Finish", data })
+}
+
+fn data_file(file: &MadeFile, video_path: String) -> DataFile {
+    DataFile {
+        file_name: file.name.clone(),
+        video_path,
+        start_position: file.report.actual.start.nanos() / NANOS_PER_MILLI,
+        duration: file.report.duration / NANOS_PER_MILLI,
+    }
 }
 
 /// Makes the still that an answer names, or finds it.
@@ -211,8 +254,9 @@ fn time_wait(job: &Job) -> i64 {
 
 /// What a gap took away, in milliseconds.
 fn lack(outcome: &ExportOutcome) -> Option<i64> {
-    let missing: i64 = outcome.gaps.iter().map(|gap| gap.end.nanos_since(gap.start)).sum();
-    let lacking = outcome.requested.end.nanos_since(outcome.requested.start) - outcome.report.duration;
+    let missing: i64 = outcome.gaps.iter().map(Gap::length).sum();
+    let playing: i64 = outcome.files.iter().map(|file| file.report.duration).sum();
+    let lacking = outcome.requested.end.nanos_since(outcome.requested.start) - playing;
     (missing > 0 && lacking > 0).then_some((lacking + NANOS / 2_000) / (NANOS / 1_000))
 }
 
@@ -262,7 +306,7 @@ impl Refusal {
         let (code, status) = match failure.reason.as_str() {
             "NO_MEDIA" | "OUT_OF_RANGE" => (50, StatusCode::BAD_REQUEST),
             "NOT_FOUND" => (10, StatusCode::NOT_FOUND),
-            "SOURCE_UNUSABLE" | "UNSUPPORTED" | "LIMIT" | "CRASHED" => (20, StatusCode::UNPROCESSABLE_ENTITY),
+            "SOURCE_UNUSABLE" | "GAP" | "UNSUPPORTED" | "LIMIT" | "CRASHED" => (20, StatusCode::UNPROCESSABLE_ENTITY),
             "NO_SPACE" => (46, StatusCode::INSUFFICIENT_STORAGE),
             _ => (99, StatusCode::INTERNAL_SERVER_ERROR),
         };
@@ -277,7 +321,7 @@ impl From<Error> for Refusal {
             Error::Invalid(_) => 18,
             Error::NotFound { .. } => 10,
             Error::OutOfRange(_) => 50,
-            Error::UnusableSource(_) | Error::Conflict(_) | Error::TimedOut(_) => 20,
+            Error::UnusableSource(_) | Error::Gaps { .. } | Error::Conflict(_) | Error::TimedOut(_) => 20,
             Error::Exhausted { .. } => 31,
             Error::TooManyRequests { .. } => 32,
             Error::Cancelled => 25,

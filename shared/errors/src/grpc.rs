@@ -15,6 +15,9 @@ const DOMAIN: &str = "excerpt";
 const MAX_MESSAGE: usize = 1_000;
 const MAX_FIELD: usize = 200;
 const MAX_VIOLATIONS: usize = 10;
+/// Each takes some 100 bytes.
+const MAX_GAPS: usize = 30;
+const MAX_GAP_DETAIL: usize = 60;
 
 fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
@@ -32,7 +35,7 @@ impl Error {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists(_) => Code::AlreadyExists,
             Self::OutOfRange(_) => Code::OutOfRange,
-            Self::Conflict(_) | Self::UnusableSource(_) => Code::FailedPrecondition,
+            Self::Conflict(_) | Self::Gaps { .. } | Self::UnusableSource(_) => Code::FailedPrecondition,
             Self::Exhausted { .. } | Self::TooManyRequests { .. } => Code::ResourceExhausted,
             Self::Unavailable { .. } => Code::Unavailable,
             Self::TimedOut(_) => Code::DeadlineExceeded,
@@ -48,7 +51,7 @@ impl Error {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::AlreadyExists(_) | Self::Conflict(_) | Self::Cancelled => StatusCode::CONFLICT,
-            Self::UnusableSource(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Gaps { .. } | Self::UnusableSource(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Exhausted { .. } | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -82,6 +85,15 @@ impl From<Error> for Status {
                 let (field, problem) =
                     (shortened(&violation.field, MAX_FIELD), shortened(&violation.description, MAX_FIELD));
                 details.add_bad_request_violation(field, problem);
+            }
+        }
+        if let Error::Gaps { gaps, .. } = &error {
+            for gap in gaps.iter().take(MAX_GAPS) {
+                details.add_precondition_failure_violation(
+                    "GAP",
+                    &gap.field,
+                    shortened(&gap.description, MAX_GAP_DETAIL),
+                );
             }
         }
         if let Some(delay) = error.retry_after() {

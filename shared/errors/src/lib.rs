@@ -52,6 +52,14 @@ pub enum Error {
     /// The thing is in a state that doesn't allow this: FAILED_PRECONDITION, HTTP 409.
     #[error("{0}")]
     Conflict(String),
+    /// A recording has gaps where there may be none: FAILED_PRECONDITION with PreconditionFailure details, HTTP 422.
+    #[error("{message}")]
+    Gaps {
+        /// Names the recording's first gap, and says how many there are.
+        message: String,
+        /// Each gap, from when to when, and why it is one.
+        gaps: Vec<Violation>,
+    },
     /// A recording can't be read; retrying will not help: FAILED_PRECONDITION, HTTP 422.
     #[error("the source is unusable: {0}")]
     UnusableSource(String),
@@ -110,6 +118,7 @@ impl Error {
             Self::AlreadyExists(_) => "REQUEST_ID_REUSED",
             Self::OutOfRange(_) => "OUT_OF_RANGE",
             Self::Conflict(_) => "CONFLICT",
+            Self::Gaps { .. } => "GAP",
             Self::UnusableSource(_) => "SOURCE_UNUSABLE",
             Self::Exhausted { .. } => "QUEUE_FULL",
             Self::TooManyRequests { .. } => "TOO_MANY_REQUESTS",

@@ -8,6 +8,13 @@ pub mod job {
     }
 }
 
+/// What was recorded when.
+pub mod recording {
+    pub mod v1 {
+        tonic::include_proto!("excerpt.recording.v1");
+    }
+}
+
 /// Clips and stills of recordings.
 pub mod export {
     pub mod v1 {

@@ -25,17 +25,19 @@ pub(crate) struct Builtin {
 }
 
 impl Builtin {
-    pub(crate) async fn new(routes: Routes, name: &'static str, descriptors: &'static [u8]) -> Result<Self, Error> {
+    pub(crate) async fn new(routes: Routes, names: &[&'static str], descriptors: &'static [u8]) -> Result<Self, Error> {
         let damaged = |e: tonic_reflection::server::Error| Error::Descriptors(e.to_string());
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_service_status(name, ServingStatus::Serving).await;
+        for name in names {
+            reporter.set_service_status(name, ServingStatus::Serving).await;
+        }
         let sets = [
             descriptors,
             tonic_health::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
         ];
-        let served = [name, HEALTH, REFLECTION[0], REFLECTION[1]];
+        let served = [names, &[HEALTH, REFLECTION[0], REFLECTION[1]]].concat();
         let reflection = || {
             let builder = Builder::configure().include_reflection_service(false);
             let builder = sets.iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
@@ -47,7 +49,7 @@ impl Builtin {
             .add_service(v1.max_decoding_message_size(MAX_MESSAGE_BYTES))
             .add_service(v1alpha.max_decoding_message_size(MAX_MESSAGE_BYTES));
         let methods = methods(&sets, &served)?;
-        Ok(Self { routes, health: Health { reporter, name }, methods })
+        Ok(Self { routes, health: Health { reporter, names: names.to_vec() }, methods })
     }
 }
 
@@ -55,13 +57,13 @@ impl Builtin {
 #[derive(Clone)]
 pub(crate) struct Health {
     reporter: HealthReporter,
-    name: &'static str,
+    names: Vec<&'static str>,
 }
 
 impl Health {
     /// From now on, says that requests should go elsewhere.
     pub(crate) async fn stop(&self) {
-        for name in ["", self.name, HEALTH] {
+        for name in self.names.iter().copied().chain(["", HEALTH]) {
             self.reporter.set_service_status(name, ServingStatus::NotServing).await;
         }
     }

@@ -1,11 +1,12 @@
 //! The one way to run a service: settings, telemetry, limits, accounts, health, HTTP beside gRPC on one port, files,
-//! metrics, and an orderly end. It is not where services say what they do: it knows no job and no product.
+//! metrics, and an orderly end. It is not where services say what they do: it knows no product.
 //!
 //! ```text
 //! config/        flag over environment over file over default
 //! telemetry.rs   logs
 //! shared.rs      what the services of a process share: settings, accounts, storage, URLs of files
 //! suite.rs       what they do their work with: queue, library, media processes
+//! clips/         what those share that cut clips out of recordings: from a range to published files
 //! service.rs     one service: its gRPC, its HTTP routes, its files, its metrics
 //! listen.rs      accepts connections, and ends them
 //! wire.rs        one connection's bytes: nobody may hold it without using it
@@ -34,6 +35,7 @@
 
 mod accounts;
 mod builtin;
+pub mod clips;
 mod config;
 mod files;
 mod layers;

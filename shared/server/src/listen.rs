@@ -71,7 +71,7 @@ pub async fn serve(
         source,
     })?;
     let (program, stopping, limits) = (service.program, CancellationToken::new(), shared.config.limits.clone());
-    let builtin = Builtin::new(service.routes.clone(), service.name, service.descriptors).await?;
+    let builtin = Builtin::new(service.routes.clone(), &service.names, service.descriptors).await?;
     let health = builtin.health.clone();
     let base = BaseUrl::new(program, &shared.config.files, address);
     let gate = Gate { shared, base, listen: address.ip() };

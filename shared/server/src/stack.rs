@@ -27,7 +27,7 @@ use crate::{
     builtin::Builtin,
     files::{FILES_ROUTE, FilesRoute, serve_file},
     layers::{
-        access::{Gate, METRICS_PATH, access},
+        access::{Gate, METRICS_PATH, access, access_for_all},
         deadline::deadline,
         ending::ending,
         is_local_origin,
@@ -55,7 +55,7 @@ pub(crate) struct Stack {
 impl Stack {
     /// Puts a service behind its stack. `stopping` is cancelled when the server stops.
     pub(crate) fn new(service: Service, builtin: Builtin, gate: Gate, stopping: CancellationToken) -> Self {
-        let Service { http, files, metrics: mut registry, .. } = service;
+        let Service { http, public, files, metrics: mut registry, .. } = service;
         let observer = Observer { metrics: RequestMetrics::register(&mut registry), methods: builtin.methods };
         let room = Arc::new(Semaphore::new(gate.shared.config.limits.requests.get() as usize));
         let any_origin = !gate.shared.accounts.is_open();
@@ -63,16 +63,18 @@ impl Stack {
 
         let grpc = builtin.routes.into_axum_router().layer(from_fn_with_state(stopping, ending));
         let http = http_routes(http, files, registry);
+        // Innermost: what comes after it may trust in the caller, and nothing before it does.
+        let gated =
+            Router::new().fallback_service(by_protocol(grpc, http)).layer(from_fn_with_state(gate.clone(), access));
+        let public = limited(public).layer(from_fn_with_state(gate, access_for_all)).fallback_service(gated.clone());
         let layers = ServiceBuilder::new()
             // Outermost, so that refusals too have an id, a line in the log and a place in the metrics.
             .layer(from_fn_with_state(Arc::new(observer), observe))
             // Before any work: refusing must be cheap when there is too much of it.
             .layer(from_fn_with_state(room, shed))
             // Around everything that may wait.
-            .layer(from_fn(deadline))
-            // Innermost: what comes after it may trust in the caller, and nothing before it does.
-            .layer(from_fn_with_state(gate, access));
-        let plain = Router::new().fallback_service(by_protocol(grpc, http)).layer(layers);
+            .layer(from_fn(deadline));
+        let plain = Router::new().fallback_service(by_protocol(gated, public)).layer(layers);
         let web = cors(any_origin).layer(GrpcWebLayer::new().layer(plain.clone()));
         Self { plain, web }
     }
@@ -89,13 +91,16 @@ impl Stack {
 
 /// The product's routes, with files and metrics beside them. tonic-web never sees them: it refuses what it doesn't know.
 fn http_routes(product: Router, files: FilesRoute, registry: Registry) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route(FILES_ROUTE, get(serve_file).with_state(files))
         .route(METRICS_PATH, get(serve_metrics).with_state(Arc::new(registry)))
-        .merge(product)
-        .layer(from_fn(note_route))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .fallback(unknown_path)
+        .merge(product);
+    limited(routes).fallback(unknown_path)
+}
+
+/// Routes whose bodies have a limit, and which the metrics know by name.
+fn limited(routes: Router) -> Router {
+    routes.layer(from_fn(note_route)).layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
 
 /// Sends gRPC one way and everything else the other: a gRPC method that doesn't exist is UNIMPLEMENTED, a path is 404.

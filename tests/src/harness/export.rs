@@ -93,7 +93,7 @@ impl Server {
     /// # Errors
     /// What the server says.
     pub async fn download(&self, id: &str, offset: i64) -> Result<Vec<u8>, Status> {
-        let request = DownloadFileRequest { id: id.to_owned(), offset };
+        let request = DownloadFileRequest { id: id.to_owned(), offset, file_index: 0 };
         let mut stream = self.client().download_file(request).await?.into_inner();
         let mut bytes = Vec::new();
         while let Some(piece) = stream.message().await? {

@@ -2,12 +2,13 @@
 //! example has two), numbers may be quoted or have an exponent, and fields that mean nothing here are passed over.
 
 use errors::Error;
-use media::{Container, Cut, VideoTarget, time::WallTime};
+use media::{Compatibility, Container, Cut, Damage, Fallback, VideoTarget, time::WallTime};
 use serde_json::{Map, Value};
+use server::clips::GapPolicy;
 
 use crate::{
-    convert::{Violations, check_mark, check_story, clip_duration, file_name},
-    export::{ExportSpec, Position, Story},
+    convert::{Violations, check_mark, check_story, clip_duration, file_name, rendition},
+    export::{ExportSpec, Policies, Position, Story},
 };
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
@@ -87,9 +88,10 @@ pub(crate) fn parse(bytes: &[u8], longest: std::time::Duration) -> Result<Body, 
     };
     let position = Position { uid: uid.unwrap_or_default(), start, mark: mark.unwrap_or_default() };
     let name = optional_text(&fields, "file_name", &mut violations);
-    let file_name = file_name("file_name", &name, &position, container, &mut violations);
+    let policies = policies(&fields, &mut violations);
+    let file_name = file_name("file_name", &name, &position, container, policies.gap_policy, &mut violations);
     let story = story(&fields, &mut violations);
-    let spec = ExportSpec { position, duration, cut: Cut::Exact, container, video, file_name, story };
+    let spec = ExportSpec { position, duration, cut: Cut::Exact, container, video, file_name, story, policies };
     violations.check(Body { spec, fetch_media })
 }
 
@@ -134,6 +136,41 @@ fn without_trailing_commas(text: &str) -> String {
     }
     // Only ASCII was replaced, by ASCII.
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
+}
+
+/// What the product's own requests don't have.
+fn policies(fields: &Map<String, Value>, violations: &mut Violations) -> Policies {
+    let gap_policies =
+        [("skip", GapPolicy::Skip), ("fill", GapPolicy::Fill), ("split", GapPolicy::Split), ("fail", GapPolicy::Fail)];
+    let fallbacks = [("encode", Fallback::Encode), ("keyframe", Fallback::Keyframe), ("fail", Fallback::Fail)];
+    let damages = [("lenient", Damage::Lenient), ("strict", Damage::Strict)];
+    let compatibilities = [("keep", Compatibility::Keep), ("broadest", Compatibility::Broadest)];
+    let name = optional_text(fields, "rendition", violations);
+    Policies {
+        gap_policy: choice(fields, "gap_policy", gap_policies, violations),
+        damage: choice(fields, "damage_policy", damages, violations),
+        compatibility: choice(fields, "compatibility", compatibilities, violations),
+        fallback: choice(fields, "fallback", fallbacks, violations),
+        rendition: rendition("rendition", &name, violations),
+    }
+}
+
+/// One of a few words, in upper or lower case; the default if there is none.
+fn choice<T: Copy + Default, const N: usize>(
+    fields: &Map<String, Value>,
+    name: &str,
+    choices: [(&str, T); N],
+    violations: &mut Violations,
+) -> T {
+    let text = optional_text(fields, name, violations);
+    if text.is_empty() {
+        return T::default();
+    }
+    let chosen = choices.iter().find(|(word, _)| text.eq_ignore_ascii_case(word));
+    chosen.map(|(_, value)| *value).unwrap_or_else(|| {
+        violations.add(name, format!("{text:?} is none of {}", choices.map(|(word, _)| word).join(", ")));
+        T::default()
+    })
 }
 
 fn story(fields: &Map<String, Value>, violations: &mut Violations) -> Option<Story> {
@@ -236,107 +273,4 @@ fn parse_mark(text: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    const DAY: Duration = Duration::from_secs(86_400);
-
-    #[test]
-    fn the_products_own_example_is_understood() {
-        let body = r#"{
-	"start_position": 1578344206261,
-	"mark_pos": "01:00",
-	"duration": 128000,
-	"uid": "mp4/1715/1/stream.mpd",
-	"media_type": "ts",
-	"export_type": 0,
-	"fetch_media": true,
-	"file_name": "CNN4_RAL4_Feb.20200305191626537",
-	"story": {
-		"id": "1715F514A891B80A0000000000000002",
-		"name": "20200106-19-24-36_1715F514A891B80A",
-		"slug_info": "base64 string",
-	},
-}
-"#;
-        let Body { spec, fetch_media } = parse(body.as_bytes(), DAY).unwrap();
-        assert!(fetch_media);
-        assert_eq!(spec.position.mark, 60_000_000_000);
-        assert_eq!(spec.duration, 128_000_000_000);
-        assert_eq!(spec.file_name, "CNN4_RAL4_Feb.20200305191626537.ts");
-        assert_eq!((spec.container, spec.video, spec.cut), (Container::Ts, VideoTarget::Keep, Cut::Exact));
-        assert_eq!(spec.story.unwrap().slug_info, "");
-    }
-
-    #[test]
-    fn marks() {
-        let second = 1_000_000_000;
-        for (text, expected) in [
-            ("01:00", Some(60 * second)),
-            ("00:01:00", Some(60 * second)),
-            ("1:2", Some(62 * second)),
-            ("100:00:00", Some(360_000 * second)),
-            ("00:00.5", Some(second / 2)),
-            ("00:00:01.000000001", Some(second + 1)),
-            ("", None),
-            ("60", None),
-            ("60:00", None),
-            ("00:60", None),
-            ("00:60:00", None),
-            ("-1:00", None),
-            ("+1:00", None),
-            ("1:2:3:4", None),
-            ("00:01.", None),
-            ("00:01.1234567890", None),
-            ("00:01,5", None),
-            ("aa:bb", None),
-            (" 01:00", None),
-            ("٠١:٠٠", None),
-        ] {
-            assert_eq!(parse_mark(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn commas_in_text_stay() {
-        let text = r#"{"a": ",]", "b": "\",}", "c": [1, 2, ], }"#;
-        assert_eq!(without_trailing_commas(text), r#"{"a": ",]", "b": "\",}", "c": [1, 2  ]  }"#);
-        assert!(serde_json::from_str::<Value>(&without_trailing_commas("[1,,]")).is_err());
-    }
-
-    #[test]
-    fn everything_wrong_is_told_by_name() {
-        let fields = |body: &str| match parse(body.as_bytes(), DAY) {
-            Err(Error::Invalid(violations)) => {
-                violations.into_iter().map(|violation| violation.field).collect::<Vec<_>>()
-            }
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(fields("{}"), ["uid", "start_position", "mark_pos", "duration"]);
-        assert_eq!(fields("[]"), ["body"]);
-        assert_eq!(fields("{"), ["body"]);
-        let bad = r#"{"uid": 1, "start_position": "x", "mark_pos": "1", "duration": -5, "media_type": "avi", "export_type": 3,
-            "fetch_media": "yes", "file_name": "../x", "story": {"slug_info": "!"}}"#;
-        let expected = [
-            "uid",
-            "start_position",
-            "mark_pos",
-            "duration",
-            "media_type",
-            "export_type",
-            "fetch_media",
-            "file_name",
-            "story.slug_info",
-        ];
-        assert_eq!(fields(bad), expected);
-    }
-
-    #[test]
-    fn numbers_may_be_quoted_or_have_an_exponent() {
-        let body = r#"{"uid": "a.mp4", "start_position": "1578344206261", "mark_pos": "00:00", "duration": 1.28e5, "export_type": "2"}"#;
-        let Body { spec, fetch_media } = parse(body.as_bytes(), DAY).unwrap();
-        assert_eq!((spec.duration, spec.video, fetch_media), (128_000_000_000, VideoTarget::H265, false));
-    }
-}
+mod tests;

@@ -55,14 +55,24 @@ impl Audience {
 }
 
 /// Lets a request pass if its sender may make it.
-pub(crate) async fn access(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn access(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let audience = Audience::of(&request);
+    pass(&gate, audience, request, next).await
+}
+
+/// Lets a request pass whoever sent it: what it asks for looks for a proof of its own.
+pub(crate) async fn access_for_all(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    pass(&gate, Audience::Anybody, request, next).await
+}
+
+async fn pass(gate: &Gate, audience: Audience, mut request: Request, next: Next) -> Response {
     let protocol = Protocol::of(request.headers());
     if let Some(reason) = gate.foreign_page(&request) {
         return protocol.forbid(reason);
     }
     match gate.shared.accounts.identify(request.headers()) {
         Ok(caller) => drop(request.extensions_mut().insert(caller)),
-        Err(error) => match Audience::of(&request) {
+        Err(error) => match audience {
             Audience::Anybody => {}
             Audience::Neighbours if is_local(&request) => {}
             Audience::Neighbours | Audience::Accounts => return protocol.refuse(error),

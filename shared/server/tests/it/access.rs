@@ -67,6 +67,36 @@ async fn accounts_are_asked_for_over_http() {
 }
 
 #[tokio::test]
+async fn a_route_can_look_for_a_proof_of_its_own() {
+    let server = start(ACCOUNTS).await;
+    let call = async |headers: &[(&str, &str)], body: &[u8]| {
+        let answer = server.http("POST /product/signed/x", headers, body).await;
+        (answer.status, answer.text().to_owned())
+    };
+    let (status, text) = call(&[], b"signed:1").await;
+    assert!(status == 200 && text.starts_with("nobody at "), "{text}");
+    assert!(text.contains(&server.address.to_string()), "the address is known: {text}");
+    assert!(call(&[("x-api-key", "wrong")], b"signed:1").await.1.starts_with("nobody at "));
+    assert!(call(&[("x-api-key", "k1")], b"signed:1").await.1.starts_with(A));
+    assert_eq!(call(&[], b"1").await.0, 401);
+    assert_eq!(call(&[], &vec![0; (1 << 20) + 1]).await.0, 413, "its body has a limit too");
+    for path in ["POST /product/signed", "POST /product/v1/signed", "GET /nothing"] {
+        assert_eq!(server.http(path, &[JSON], b"signed:1").await.status, 401, "{path} is not one of them");
+    }
+    // What speaks gRPC is gRPC's, whatever its path.
+    let grpc = server.http("POST /product/signed/x", &[("content-type", "application/grpc")], b"signed:1").await;
+    assert_eq!(grpc.header("grpc-status"), "16", "{grpc:?}");
+    let metrics = server.get("/metrics", &[]).await;
+    let line = r#"excerpt_requests_total{method="/product/signed/{what}",code="200"} 3"#;
+    assert!(metrics.text().lines().any(|found| found == line), "{}", metrics.text());
+
+    let open = start("").await;
+    assert!(open.http("POST /product/signed/x", &[], b"signed:1").await.text().starts_with("local at "));
+    let foreign = [("origin", "https://evil.example")];
+    assert_eq!(open.http("POST /product/signed/x", &foreign, b"signed:1").await.status, 403);
+}
+
+#[tokio::test]
 async fn health_is_for_all_and_metrics_for_neighbours() {
     let server = start(ACCOUNTS).await;
     HealthClient::new(server.channel().await).check(HealthCheckRequest::default()).await.unwrap();

@@ -3,14 +3,14 @@
 use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
-use axum::{Json, Router, routing::post};
+use axum::{Extension, Json, Router, routing::post};
 use bytes::Bytes;
 use protocol::export::v1::{
     export_service_server::{ExportService, ExportServiceServer},
     *,
 };
 use serde_json::{Value, json};
-use server::{BaseUrl, Caller, Files, MAX_MESSAGE_BYTES, PublishedFile, Service, Shared};
+use server::{BaseUrl, Caller, Files, HttpError, MAX_MESSAGE_BYTES, PublishedFile, Service, Shared};
 use storage::{Existing, Key};
 use tokio::sync::Semaphore;
 use tokio_stream::{Stream, StreamExt};
@@ -45,6 +45,7 @@ pub(crate) async fn service(shared: &Arc<Shared>, gate: Gate) -> Service {
     let routes = Routes::new(exports.max_decoding_message_size(MAX_MESSAGE_BYTES));
     let mut service = Service::new("export-service", "excerpt.export.v1.ExportService", protocol::DESCRIPTORS, routes);
     service.http = Router::new().route("/product/v1/{what}", post(product));
+    service.public = Router::new().route("/product/signed/{what}", post(signed));
     service.files = Arc::new(Published);
     service
 }
@@ -52,6 +53,19 @@ pub(crate) async fn service(shared: &Arc<Shared>, gate: Gate) -> Service {
 /// A product's own route: says who called, and gives back what was sent.
 async fn product(caller: Caller, Json(body): Json<Value>) -> Json<Value> {
     Json(json!({ "owner": caller.owner, "body": body }))
+}
+
+/// A route that finds out by itself who called.
+async fn signed(
+    caller: Option<Extension<Caller>>,
+    Extension(base): Extension<BaseUrl>,
+    body: Bytes,
+) -> Result<String, HttpError> {
+    let owner = caller.map_or_else(|| "nobody".to_owned(), |Extension(caller)| caller.owner);
+    match body.strip_prefix(b"signed:") {
+        Some(_) => Ok(format!("{owner} at {base:?}")),
+        None => Err(HttpError(errors::Error::Unauthenticated)),
+    }
 }
 
 struct Published;
