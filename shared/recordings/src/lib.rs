@@ -6,7 +6,8 @@
 //! reader will. Only the live edge of DASH segments that are addressed by number alone is told by nothing else.
 //!
 //! ```text
-//! library.rs     a folder opened once; every file is opened beneath it
+//! library.rs     a folder opened once
+//! store.rs       where its files are; local.rs: beneath a local folder
 //! name.rs        uids, and the URIs that manifests hold
 //! hls/  dash/  file.rs     the layouts: each becomes sections of tracks
 //! track.rs       a rendition: segments found by index or by time, and the stretches without a gap in them
@@ -22,16 +23,19 @@ mod file;
 mod hls;
 mod join;
 mod library;
+mod local;
 mod name;
 mod recording;
 mod sidecar;
 mod sniff;
+mod store;
 mod track;
 mod when;
 
 pub use error::Error;
 pub use library::{Library, Probe};
 pub use recording::{Recording, Selection};
+pub use store::{Entry, Identity, Store, Version};
 
 /// The most segments that one rendition may have: 46 days of two-second segments.
 const MAX_SEGMENTS: usize = 2_000_000;

@@ -1,21 +1,20 @@
-//! A folder of recordings, opened once. Whatever is opened later is opened beneath it, by the kernel's own rules.
+//! A folder of recordings, opened once.
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io::{self, Read},
-    os::fd::OwnedFd,
+    io,
     path::Path,
     sync::{Mutex, PoisonError},
 };
 
 use media::{Input, Opened, Sources, time::WallTime};
-use rustix::{
-    fs::{FileType, Mode, OFlags, ResolveFlags},
-    io::Errno,
-};
+use rustix::io::Errno;
+use storage::S3Options;
 
-use crate::{Error, MAX_MANIFEST_BYTES, Recording, dash, file, hls, name, sidecar, sniff};
+use crate::{
+    Error, MAX_MANIFEST_BYTES, Recording, Store, Version, bucket::BucketStore, dash, file, hls, local::LocalStore,
+    name, sidecar, sniff,
+};
 
 /// Looks into a media file. Services give a closure over `media`'s pool of child processes.
 pub trait Probe {
@@ -38,19 +37,9 @@ const REMEMBERED: usize = 256;
 /// A folder of recordings.
 #[derive(Debug)]
 pub struct Library {
-    root: OwnedFd,
+    store: Box<dyn Store>,
     /// What files were found to hold, so that looking twice doesn't cost twice.
-    probes: Mutex<HashMap<Version, media::Probe>>,
-}
-
-/// A file as it was at one moment: written to, or replaced, it is another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Version {
-    uid: String,
-    device: u64,
-    inode: u64,
-    size: i64,
-    modified: (i64, u64),
+    probes: Mutex<HashMap<(String, Version), media::Probe>>,
 }
 
 impl Library {
@@ -59,26 +48,32 @@ impl Library {
     /// # Errors
     /// `Io` if it isn't a folder, or may not be opened.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(root, flags, Mode::empty())
-            .map_err(|error| Error::Io { name: root.display().to_string(), source: error.into() })?;
-        Ok(Self { root, probes: Mutex::default() })
+        let store = LocalStore::open(root).map_err(|source| Error::Io { name: root.display().to_string(), source })?;
+        Ok(Self::new(Box::new(store)))
+    }
+
+    /// Opens `s3://bucket/prefix`, and asks whether it is there. Blocks.
+    ///
+    /// # Errors
+    /// Those of `storage`.
+    pub fn open_bucket(location: &str, options: &S3Options) -> Result<Self, storage::Error> {
+        Ok(Self::new(Box::new(BucketStore::open(location, options)?)))
+    }
+
+    /// The recordings in `store`.
+    pub fn new(store: Box<dyn Store>) -> Self {
+        Self { store, probes: Mutex::default() }
     }
 
     /// Opens a file of the library for reading.
     ///
     /// # Errors
-    /// `InvalidInput` if the name is malformed or names anything but a regular file; else what the kernel says, which
+    /// `InvalidInput` if the name is malformed or names anything but a regular file; else what the store says, which
     /// refuses to follow symbolic links.
-    pub fn open_source(&self, name: &str) -> io::Result<File> {
-        name::check_uid(name).map_err(|reason| invalid(format!("the name {reason}")))?;
-        let file = File::from(self.open_beneath(name)?);
-        // A FIFO would block for ever, a device may do anything; O_NONBLOCK kept the open itself from waiting.
-        match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
-            FileType::RegularFile => Ok(file),
-            FileType::Directory => Err(invalid("is a folder")),
-            _ => Err(invalid("is not a regular file")),
-        }
+    pub fn open_source(&self, name: &str) -> io::Result<Opened> {
+        name::check_uid(name)
+            .map_err(|reason| io::Error::new(io::ErrorKind::InvalidInput, format!("the name {reason}")))?;
+        self.store.open(name)
     }
 
     /// What was recorded under `uid`, the relative path of a manifest or of a media file. Reads the manifest, never the
@@ -112,16 +107,8 @@ impl Library {
 
     /// What a probe says of the file `uid`, asked only if the file isn't the one that was asked about before.
     fn remembered(&self, uid: &str, input: &Input, probe: &dyn Probe) -> Result<media::Probe, media::Error> {
-        let unreadable = |error: io::Error| media::Error::Io(format!("{uid}: {error}"));
-        let file = self.open_source(uid).map_err(unreadable)?;
-        let status = rustix::fs::fstat(&file).map_err(|error| unreadable(error.into()))?;
-        let version = Version {
-            uid: uid.to_owned(),
-            device: status.st_dev,
-            inode: status.st_ino,
-            size: status.st_size,
-            modified: (status.st_mtime, status.st_mtime_nsec),
-        };
+        let version = self.store.version(uid).map_err(|error| media::Error::Io(format!("{uid}: {error}")))?;
+        let version = (uid.to_owned(), version);
         let known = self.probes.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned();
         if let Some(known) = known {
             return Ok(known);
@@ -138,17 +125,12 @@ impl Library {
 
     /// The first bytes of a file.
     fn head(&self, name: &str) -> Result<Vec<u8>, Error> {
-        let mut head = Vec::with_capacity(sniff::HEAD_BYTES);
-        let file = self.open_source(name).map_err(|error| not_opened(name, error))?;
-        file.take(sniff::HEAD_BYTES as u64).read_to_end(&mut head).map_err(|error| not_read(name, error))?;
-        Ok(head)
+        self.store.read(name, 0..sniff::HEAD_BYTES as u64).map_err(|error| not_read(name, error))
     }
 
     /// The text of a manifest.
     pub(crate) fn text(&self, name: &str) -> Result<String, Error> {
-        let file = self.open_source(name).map_err(|error| not_opened(name, error))?;
-        let mut bytes = Vec::new();
-        file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| not_read(name, error))?;
+        let bytes = self.store.read(name, 0..MAX_MANIFEST_BYTES + 1).map_err(|error| not_read(name, error))?;
         if bytes.len() as u64 > MAX_MANIFEST_BYTES {
             return Err(Error::unusable(name, format!("is longer than {MAX_MANIFEST_BYTES} bytes")));
         }
@@ -163,67 +145,39 @@ impl Library {
         if name::check_uid(name).is_err() {
             return Ok(None);
         }
-        let file = match self.open_source(name).map_err(|error| not_opened(name, error)) {
+        let bytes = match self.store.read(name, 0..longest).map_err(|error| not_read(name, error)) {
             Err(Error::NotFound { .. }) => return Ok(None),
-            opened => opened?,
+            read => read?,
         };
-        let mut text = String::new();
-        match file.take(longest).read_to_string(&mut text) {
-            Ok(_) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Error::unusable(name, "is not UTF-8")),
-            Err(error) => Err(not_read(name, error)),
-        }
+        String::from_utf8(bytes).map(Some).map_err(|_| Error::unusable(name, "is not UTF-8"))
     }
 
     /// Whether there is such a file.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.open_source(name).is_ok()
+        name::check_uid(name).is_ok() && self.store.version(name).is_ok()
     }
 
     /// When a file was last written.
     pub(crate) fn modified(&self, name: &str) -> Result<WallTime, Error> {
-        let file = self.open_source(name).map_err(|error| not_opened(name, error))?;
-        let status = rustix::fs::fstat(&file).map_err(|error| not_read(name, error.into()))?;
-        let nanos = i128::from(status.st_mtime) * 1_000_000_000 + i128::from(status.st_mtime_nsec);
-        Ok(WallTime::from_nanos(nanos.clamp(i64::MIN.into(), i64::MAX.into()) as i64))
-    }
-
-    fn open_beneath(&self, name: &str) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        // openat2(2): EAGAIN says that something was renamed meanwhile and that it couldn't be sure; try again.
-        const ATTEMPTS: usize = 16;
-        let mut opened = Err(Errno::AGAIN);
-        for _ in 0..ATTEMPTS {
-            opened = rustix::fs::openat2(&self.root, name, flags, Mode::empty(), resolve);
-            if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
-                break;
-            }
-        }
-        Ok(opened?)
+        let version = self.store.version(name).map_err(|error| not_read(name, error))?;
+        Ok(version.modified)
     }
 }
 
 impl Sources for Library {
     fn open(&self, name: &str) -> io::Result<Opened> {
-        self.open_source(name).map(Opened::Local)
+        self.open_source(name)
     }
 }
 
-fn invalid(reason: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, reason.into())
-}
-
-fn not_opened(name: &str, error: io::Error) -> Error {
-    match Errno::from_io_error(&error) {
+/// Why a file can't be read, by what the store says.
+fn not_read(name: &str, source: io::Error) -> Error {
+    match Errno::from_io_error(&source) {
         Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Error::NotFound { uid: name.into() },
         Some(Errno::LOOP | Errno::XDEV) => Error::unusable(name, "lies behind a symbolic link"),
         Some(Errno::NXIO) => Error::unusable(name, "is not a regular file"),
-        None if error.kind() == io::ErrorKind::InvalidInput => Error::unusable(name, error.to_string()),
-        _ => not_read(name, error),
+        None if source.kind() == io::ErrorKind::InvalidInput => Error::unusable(name, source.to_string()),
+        None if source.kind() == io::ErrorKind::NotFound => Error::NotFound { uid: name.into() },
+        _ => Error::Io { name: name.into(), source },
     }
-}
-
-fn not_read(name: &str, source: io::Error) -> Error {
-    Error::Io { name: name.into(), source }
 }
