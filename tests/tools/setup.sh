@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing when nothing is: `setup.sh build` what building, checking and testing need,
-# `setup.sh interop` what the foreign clients need. Tools go to .tools/, Debian packages to the system.
+# Installs what is missing, and nothing when nothing is: `setup.sh build` what building, checking and testing need (an S3
+# server among it), `setup.sh interop` what the foreign clients need. Tools go to .tools/, Debian packages to the system.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,11 +16,12 @@ main() {
             rust
             packages "${debian[@]}"
             node_tools
+            python_tools s3 tests/tools/s3/requirements.txt
             ;;
         interop)
             packages "${debian[@]}"
             node_tools
-            python_tools
+            python_tools python tests/tools/requirements.txt
             ;;
         *) fail "usage: setup.sh build|interop" ;;
     esac
@@ -70,13 +71,15 @@ node_tools() {
     mv .tools/node.new .tools/node
 }
 
+# What a file of requirements pins, in a place of its own: .tools/<name>.
 python_tools() {
-    cmp -s tests/tools/requirements.txt .tools/python/requirements.txt && return 0
-    echo "setup: installing grpcio"
-    rm -rf .tools/python
-    python3 -m venv .tools/python 2>/dev/null || { packages python3-venv && python3 -m venv .tools/python; }
-    .tools/python/bin/pip install --quiet --requirement tests/tools/requirements.txt </dev/null
-    cp tests/tools/requirements.txt .tools/python/requirements.txt
+    local place=.tools/$1 requirements=$2
+    cmp -s "$requirements" "$place/requirements.txt" && return 0
+    echo "setup: installing $(sed 's/==.*//' "$requirements" | tr '\n' ' ')"
+    rm -rf "$place"
+    python3 -m venv "$place" 2>/dev/null || { packages python3-venv && python3 -m venv "$place"; }
+    "$place/bin/pip" install --quiet --requirement "$requirements" </dev/null
+    cp "$requirements" "$place/requirements.txt"
 }
 
 fail() {

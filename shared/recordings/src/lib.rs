@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! library.rs     a folder opened once
-//! store.rs       where its files are; local.rs: beneath a local folder
+//! store.rs       where its files are; local.rs: beneath a local folder; bucket.rs: below a prefix in S3
 //! name.rs        uids, and the URIs that manifests hold
 //! hls/  dash/  file.rs     the layouts: each becomes sections of tracks
 //! track.rs       a rendition: segments found by index or by time, and the stretches without a gap in them
@@ -17,6 +17,7 @@
 //!
 //! A new layout is a new reader beside those, and a new `track::Segments`.
 
+mod bucket;
 mod dash;
 mod error;
 mod file;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     io,
     path::Path,
     sync::{Mutex, PoisonError},
@@ -10,9 +9,11 @@ use std::{
 
 use media::{Input, Opened, Sources, time::WallTime};
 use rustix::io::Errno;
+use storage::S3Options;
 
 use crate::{
-    Error, MAX_MANIFEST_BYTES, Recording, Store, Version, dash, file, hls, local::LocalStore, name, sidecar, sniff,
+    Error, MAX_MANIFEST_BYTES, Recording, Store, Version, bucket::BucketStore, dash, file, hls, local::LocalStore,
+    name, sidecar, sniff,
 };
 
 /// Looks into a media file. Services give a closure over `media`'s pool of child processes.
@@ -51,6 +52,14 @@ impl Library {
         Ok(Self::new(Box::new(store)))
     }
 
+    /// Opens `s3://bucket/prefix`, and asks whether it is there. Blocks.
+    ///
+    /// # Errors
+    /// Those of `storage`.
+    pub fn open_bucket(location: &str, options: &S3Options) -> Result<Self, storage::Error> {
+        Ok(Self::new(Box::new(BucketStore::open(location, options)?)))
+    }
+
     /// The recordings in `store`.
     pub fn new(store: Box<dyn Store>) -> Self {
         Self { store, probes: Mutex::default() }
@@ -61,7 +70,7 @@ impl Library {
     /// # Errors
     /// `InvalidInput` if the name is malformed or names anything but a regular file; else what the store says, which
     /// refuses to follow symbolic links.
-    pub fn open_source(&self, name: &str) -> io::Result<File> {
+    pub fn open_source(&self, name: &str) -> io::Result<Opened> {
         name::check_uid(name)
             .map_err(|reason| io::Error::new(io::ErrorKind::InvalidInput, format!("the name {reason}")))?;
         self.store.open(name)
@@ -157,7 +166,7 @@ impl Library {
 
 impl Sources for Library {
     fn open(&self, name: &str) -> io::Result<Opened> {
-        self.open_source(name).map(Opened::Local)
+        self.open_source(name)
     }
 }
 

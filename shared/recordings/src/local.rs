@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use media::time::WallTime;
+use media::{Opened, time::WallTime};
 use rustix::{
     fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
     io::Errno,
@@ -44,10 +44,8 @@ impl LocalStore {
         }
         Ok(opened?)
     }
-}
 
-impl Store for LocalStore {
-    fn open(&self, name: &str) -> io::Result<File> {
+    fn file(&self, name: &str) -> io::Result<File> {
         // A FIFO would block for ever, a device may do anything; O_NONBLOCK keeps the open itself from waiting.
         let file = File::from(self.beneath(name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?);
         match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
@@ -55,6 +53,12 @@ impl Store for LocalStore {
             FileType::Directory => Err(invalid("is a folder")),
             _ => Err(invalid("is not a regular file")),
         }
+    }
+}
+
+impl Store for LocalStore {
+    fn open(&self, name: &str) -> io::Result<Opened> {
+        self.file(name).map(Opened::Local)
     }
 
     fn list(&self, folder: &str, visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>) -> io::Result<()> {
@@ -85,7 +89,7 @@ impl Store for LocalStore {
     }
 
     fn read(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>> {
-        let file = self.open(name)?;
+        let file = self.file(name)?;
         let size = u64::try_from(rustix::fs::fstat(&file)?.st_size).unwrap_or(0);
         // What is not there takes no memory, whatever was asked for.
         let wanted = range.end.min(size).saturating_sub(range.start);

@@ -1,8 +1,8 @@
 //! Where the files of a library are: all that this crate reads, it reads through [`Store`].
 
-use std::{fmt::Debug, fs::File, io, ops::ControlFlow, ops::Range};
+use std::{fmt::Debug, io, ops::ControlFlow, ops::Range};
 
-use media::time::WallTime;
+use media::{Opened, time::WallTime};
 
 /// The files of a library. Names are relative paths with `/` between their components, checked before they come here; a
 /// folder's is without a `/` at its end, and empty for the root.
@@ -10,11 +10,12 @@ use media::time::WallTime;
 /// Errors are those of the file system: `NotFound` where there is no such file, `NotADirectory` where a component is
 /// none, `InvalidInput` with a reason where there is something that isn't a regular file.
 pub trait Store: Debug + Send + Sync {
-    /// Opens a regular file for reading. Never waits for another process, and never follows a symbolic link.
+    /// Opens a regular file for reading. Never waits for another process or machine, and never follows a symbolic link:
+    /// that a file far away isn't there is told when its size is asked.
     ///
     /// # Errors
     /// As above.
-    fn open(&self, name: &str) -> io::Result<File>;
+    fn open(&self, name: &str) -> io::Result<Opened>;
 
     /// Shows `visit` every regular file and every folder in a folder, in no particular order, until it breaks off. What
     /// is neither, and what has no name in UTF-8, is left out.

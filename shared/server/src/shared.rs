@@ -37,7 +37,7 @@ impl Shared {
     /// Names the folder or file that can't be used.
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
         make_data_folder(&config.data)?;
-        let storage = Storage::open(config.storage.as_str()).await?;
+        let storage = Storage::open_with(config.storage.as_str(), &config.s3()).await?;
         let swept = storage.sweep_staging(ABANDONED).await?;
         if swept > 0 {
             tracing::info!(swept, "half-written files of an earlier process were removed");

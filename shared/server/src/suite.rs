@@ -29,12 +29,13 @@ impl Suite {
     /// # Errors
     /// Names the folder, file or database that can't be used.
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
-        let library = open_library(config.library.as_str())?;
+        let library = open_library(&config).await?;
         let shared = Shared::open(config).await?;
         let queue =
             Queue::open(shared.config.database.expose(), settings(&shared.config), Arc::new(SystemClock::default()));
         let queue = queue.await.map_err(|error| Error::Database(error.to_string()))?;
-        let media = Pool::new(PoolConfig::default()).map_err(|error| Error::Media(error.to_string()))?;
+        let pool = PoolConfig { scratch: shared.config.data.clone(), ..PoolConfig::default() };
+        let media = Pool::new(pool).map_err(|error| Error::Media(error.to_string()))?;
         Ok(Arc::new(Self { shared, queue, media, library }))
     }
 
@@ -52,13 +53,19 @@ impl Suite {
     }
 }
 
-fn open_library(location: &str) -> Result<Library, Error> {
-    let unusable = |reason: String| Error::Data { path: location.into(), reason };
-    if location.starts_with("s3://") {
-        return Err(unusable("this build reads recordings from a local folder: name one with --library".to_owned()));
-    }
-    Library::open(Path::new(location))
-        .map_err(|error| unusable(format!("{error}; make the folder, or name another with --library")))
+async fn open_library(config: &Config) -> Result<Library, Error> {
+    let (location, options) = (config.library.as_str().to_owned(), config.s3());
+    let open = move || {
+        if location.starts_with("s3://") {
+            return Ok(Library::open_bucket(&location, &options)?);
+        }
+        Library::open(Path::new(&location)).map_err(|error| {
+            let reason = format!("{error}; make the folder, or name another with --library");
+            Error::Data { path: location.into(), reason }
+        })
+    };
+    // A store far away may take its time.
+    tokio::task::spawn_blocking(open).await.map_err(|panic| Error::Media(panic.to_string()))?
 }
 
 fn settings(config: &Config) -> Settings {

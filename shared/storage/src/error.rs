@@ -13,12 +13,14 @@ const FULL_RETRY: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The location is of a kind that this build doesn't know.
-    #[error("storage {0:?} is not supported by this build, which keeps objects in a local folder: name one")]
+    #[error(
+        "storage {0:?} is not supported by this build, which keeps objects in a local folder or in s3://bucket/prefix: name one"
+    )]
     Unsupported(String),
-    /// The folder can't be used.
-    #[error("storage folder {location:?} can't be used: {source}")]
+    /// The folder or bucket can't be used.
+    #[error("storage {location:?} can't be used: {source}")]
     Unusable {
-        /// The folder, as it was given.
+        /// The folder or bucket, as it was given.
         location: String,
         /// Why not.
         source: io::Error,
@@ -45,7 +47,7 @@ pub enum Error {
     /// The disk is full, or nearly so.
     #[error("not enough space in the storage: {0}")]
     NoSpace(String),
-    /// The disk, or what stands for it, failed.
+    /// The disk, the store, or the way to it failed.
     #[error("{what}: {source}")]
     Io {
         /// What was being done, to which object.

@@ -3,9 +3,9 @@
 use std::{fs::File, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 
-use crate::{Error, Object, blocking};
+use crate::{Error, Object, blocking, s3::Objects};
 
 /// The size of the pieces in which objects are read; the last one is as long as what is left.
 pub const PIECE_BYTES: usize = 256 * 1024;
@@ -13,13 +13,25 @@ pub const PIECE_BYTES: usize = 256 * 1024;
 /// An open object.
 #[derive(Debug)]
 pub struct Reader {
-    file: Arc<File>,
+    body: Body,
     object: Object,
+}
+
+/// Where its bytes are.
+#[derive(Debug)]
+enum Body {
+    File(Arc<File>),
+    /// In a bucket, under this tag.
+    Bucket(Objects, String),
 }
 
 impl Reader {
     pub(crate) fn new(file: File, object: Object) -> Self {
-        Self { file: Arc::new(file), object }
+        Self { body: Body::File(Arc::new(file)), object }
+    }
+
+    pub(crate) fn of_bucket(bucket: Objects, object: Object, etag: String) -> Self {
+        Self { body: Body::Bucket(bucket, etag), object }
     }
 
     /// What is known of it.
@@ -37,21 +49,28 @@ impl Reader {
         if range.start > range.end || range.end > size_bytes {
             return Err(Error::OutOfRange { key: self.object.key, range, size_bytes });
         }
-        let Self { file, object } = self;
-        Ok(stream::try_unfold(range, move |rest| {
-            let (file, key) = (file.clone(), object.key.clone());
-            async move {
-                if rest.is_empty() {
-                    return Ok(None);
-                }
-                let end = rest.end.min(rest.start + PIECE_BYTES as u64);
-                let piece = blocking(move || {
-                    read_piece(&file, rest.start..end).map_err(|e| Error::io(format!("reading object {key}"), e))
-                });
-                Ok(Some((piece.await?, end..rest.end)))
-            }
-        }))
+        let Self { body, object } = self;
+        Ok(match body {
+            Body::File(file) => of_file(file, object, range).boxed(),
+            Body::Bucket(bucket, etag) => bucket.stream(object.key, etag, range),
+        })
     }
+}
+
+fn of_file(file: Arc<File>, object: Object, range: Range<u64>) -> impl Stream<Item = Result<Bytes, Error>> + Send {
+    stream::try_unfold(range, move |rest| {
+        let (file, key) = (file.clone(), object.key.clone());
+        async move {
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let end = rest.end.min(rest.start + PIECE_BYTES as u64);
+            let piece = blocking(move || {
+                read_piece(&file, rest.start..end).map_err(|e| Error::io(format!("reading object {key}"), e))
+            });
+            Ok(Some((piece.await?, end..rest.end)))
+        }
+    })
 }
 
 /// Reads the whole of `range`, which is at most a piece long.

@@ -55,6 +55,11 @@ impl Staged {
         &self.file
     }
 
+    /// The same, for who keeps it open longer.
+    pub(crate) fn shared_file(&self) -> Arc<File> {
+        self.file.clone()
+    }
+
     /// The key under which it will be published.
     pub fn key(&self) -> &Key {
         &self.key

@@ -133,7 +133,11 @@ fn erase_below(folder: &OwnedFd) -> Result<u64, Errno> {
                 let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let below = fs::openat(folder, name, flags, fs::Mode::empty())?;
                 count += erase_below(&below)?;
-                fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?;
+                match fs::unlinkat(folder, name, AtFlags::REMOVEDIR) {
+                    // It is in use again: something was published into it this moment.
+                    Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => {}
+                    Err(error) => return Err(error),
+                }
             }
             Err(error) => return Err(error),
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use media::{
-    Anchor, Format, Input, Part, Piece,
+    Anchor, Format, Input, Opened, Part, Piece,
     time::{TimeRange, WallTime},
 };
 use recordings::{Library, Recording};
@@ -143,8 +143,8 @@ impl Reader<'_> {
     }
 
     fn bytes(&self, input: &Input, piece: Piece) -> Vec<u8> {
-        let mut file =
-            self.library.open_source(&input.sources[piece.source as usize]).expect("a segment that is there");
+        let opened = self.library.open_source(&input.sources[piece.source as usize]).expect("a segment that is there");
+        let Opened::Local(mut file) = opened else { panic!("a folder's files are here") };
         file.seek(SeekFrom::Start(piece.offset)).expect("seeks");
         let mut bytes = Vec::new();
         file.take(piece.length.unwrap_or(u64::MAX)).read_to_end(&mut bytes).expect("reads");

@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::{Args, builder::BoolishValueParser};
+use storage::S3Options;
 
 pub use file::{Account, Archive, Export, Files, Jobs, Limits, Recordings, Zone};
 pub use value::{DatabaseUrl, Location, Role, Secret};
@@ -132,6 +133,11 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// How buckets are reached: as the environment says, with what is being written kept under the data folder.
+    pub fn s3(&self) -> S3Options {
+        S3Options { scratch: self.data.join("staging"), ..S3Options::default() }
+    }
+
     /// Reads the config file, if one is named, and settles each setting.
     ///
     /// # Errors

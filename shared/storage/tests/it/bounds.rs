@@ -59,9 +59,17 @@ async fn below_the_reserve_nothing_is_staged() {
 
 #[tokio::test]
 async fn what_cannot_be_opened_is_named() {
-    let refused = Storage::open("s3://bucket/prefix").await.unwrap_err();
+    let refused = Storage::open("gs://bucket/prefix").await.unwrap_err();
     assert!(matches!(refused, Error::Unsupported(_)));
-    assert!(refused.to_string().contains("\"s3://bucket/prefix\""), "{refused}");
+    assert!(refused.to_string().contains("\"gs://bucket/prefix\""), "{refused}");
+
+    let bucket = crate::s3::Bucket::new();
+    let elsewhere = crate::s3::Bucket { name: "nowhere".to_owned(), ..bucket };
+    let folder = tempfile::tempdir().unwrap();
+    let options = crate::options(&elsewhere, folder.path());
+    let refused = Storage::open_with(&elsewhere.location("x"), &options).await.unwrap_err();
+    assert!(matches!(refused, Error::Unusable { .. }), "{refused}");
+    assert!(refused.to_string().contains("\"s3://nowhere/x\""), "{refused}");
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

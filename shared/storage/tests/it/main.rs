@@ -1,28 +1,51 @@
-//! One suite, run on a real folder: what is promised of objects holds on disk.
+//! One suite, run on a real folder and on a real S3 server: what is promised of objects holds in both.
 
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod bucket;
 mod lifetimes;
 mod reading;
+#[path = "../../../../tests/src/s3.rs"]
+#[allow(dead_code, unreachable_pub)] // Shared with crate `e2e`.
+mod s3;
+mod uploads;
 
-use std::{fs, os::unix::fs::FileExt, path::Path};
+use std::{fs, os::unix::fs::FileExt, path::Path, time::Duration};
 
 use bytes::Bytes;
-use storage::{Existing, Key, Object, Storage};
+use storage::{Existing, Key, Object, S3Options, Storage};
 use tempfile::TempDir;
 
-/// A storage in a folder of its own.
+/// Where the objects of a bucket are.
+const PREFIX: &str = "kept/here";
+
+/// A storage of its own.
 struct Fixture {
+    /// Where its objects are, or its drafts, if it is in a bucket.
     folder: TempDir,
+    bucket: Option<s3::Bucket>,
     storage: Storage,
 }
 
 impl Fixture {
+    /// In a folder.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::open(folder.path().to_str().unwrap()).await.unwrap();
-        Self { folder, storage }
+        Self { folder, bucket: None, storage }
+    }
+
+    /// In a bucket.
+    async fn in_bucket() -> Self {
+        let (folder, bucket) = (tempfile::tempdir().unwrap(), s3::Bucket::new());
+        let storage = Storage::open_with(&bucket.location(PREFIX), &options(&bucket, folder.path())).await.unwrap();
+        Self { folder, bucket: Some(bucket), storage }
+    }
+
+    /// One of each kind.
+    async fn each() -> [Self; 2] {
+        [Self::new().await, Self::in_bucket().await]
     }
 
     async fn put(&self, name: &str, bytes: &'static [u8]) -> Object {
@@ -33,20 +56,47 @@ impl Fixture {
         self.storage.list(None).await.unwrap().into_iter().map(|object| object.key.to_string()).collect()
     }
 
-    /// Everything in the folder that isn't a folder, drafts included.
+    /// Everything that isn't a folder, drafts and unfinished uploads included.
     fn files(&self) -> Vec<String> {
-        fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
-            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-                match entry.file_type().unwrap().is_dir() {
-                    true => walk(&entry.path(), root, found),
-                    false => found.push(entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned()),
-                }
-            }
-        }
         let mut found = Vec::new();
         walk(self.folder.path(), self.folder.path(), &mut found);
+        if let Some(bucket) = &self.bucket {
+            let keys = bucket.keys();
+            found.extend(keys.iter().map(|key| key.strip_prefix(PREFIX).unwrap()[1..].to_owned()));
+            found.extend(bucket.uploads().iter().map(|key| format!("an upload of {key}")));
+        }
         found.sort();
         found
+    }
+
+    /// The bytes of an object, read by other means.
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        match &self.bucket {
+            Some(bucket) => bucket.get(&format!("{PREFIX}/{name}")),
+            None => fs::read(self.folder.path().join(name)).unwrap(),
+        }
+    }
+}
+
+/// How the test server is reached. An upload is given up at once.
+fn options(bucket: &s3::Bucket, scratch: &Path) -> S3Options {
+    S3Options {
+        endpoint: Some(bucket.endpoint.clone()),
+        region: Some("us-east-1".to_owned()),
+        access_key_id: Some("test".to_owned()),
+        secret_access_key: Some("test".to_owned()),
+        allow_http: Some(true),
+        scratch: scratch.to_owned(),
+        abandoned: Duration::ZERO,
+    }
+}
+
+fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => walk(&entry.path(), root, found),
+            false => found.push(entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned()),
+        }
     }
 }
 
