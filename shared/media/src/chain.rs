@@ -55,26 +55,27 @@ impl Chain {
     }
 
     fn open(&self, piece: Piece) -> io::Result<Open> {
-        let source = self.host.open(piece.source).map_err(io::Error::other)?;
+        let damaged = |problem: String| {
+            io::Error::other(Error::Damaged { source_index: piece.source, offset: piece.offset, problem })
+        };
+        let source = self.host.open(piece.source).map_err(|error| match error {
+            Error::Damaged { problem, .. } => damaged(problem),
+            other => io::Error::other(other),
+        })?;
         let size = source.size()?;
         let end = piece.length.map_or(Some(size), |length| piece.offset.checked_add(length));
         match end {
             Some(end) if piece.offset < end && end <= size => {
                 if self.boxed && !ends_with_a_box(&*source, piece.offset, end)? {
-                    let problem = "it is damaged, or cut short: its last box is not whole".into();
-                    return Err(io::Error::other(Error::Damaged { source_index: piece.source, problem }));
+                    return Err(damaged("it is damaged, or cut short: its last box is not whole".into()));
                 }
                 Ok(Open { source, start: piece.offset, position: piece.offset, end })
             }
-            _ => Err(io::Error::other(Error::Damaged {
-                source_index: piece.source,
-                problem: match size {
-                    0 => "it is empty".into(),
-                    _ => {
-                        format!("it ends at byte {size}, before the segment that begins at byte {} does", piece.offset)
-                    }
-                },
-            })),
+            _ if size == 0 => Err(damaged("it is empty".into())),
+            _ => Err(damaged(format!(
+                "it ends at byte {size}, before the segment that begins at byte {} does",
+                piece.offset
+            ))),
         }
     }
 }

@@ -46,7 +46,10 @@ pub(crate) fn clip(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, E
         let output = host.output()?;
         let made = Assembly::begin(&task, &host, &output, &known).and_then(Assembly::run);
         match made {
-            Ok(Made::Clip(report)) => return Ok(with_gaps(*report, &task, damage)),
+            Ok(Made::Clip(report, tails)) => {
+                damage.extend(tails.iter().map(|hole| damage::exclude(&mut task.input, hole)));
+                return Ok(with_gaps(*report, &task, damage));
+            }
             Ok(Made::NeedsIndex(bytes)) => known.index_bytes = Some(bytes),
             Ok(Made::NeedsSets { header, sets }) => {
                 known.learn(&header, &sets);
@@ -58,8 +61,8 @@ pub(crate) fn clip(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, E
                 damage.extend(holes.iter().map(|hole| damage::exclude(&mut task.input, hole)));
             }
             Err(error @ Error::Damaged { .. }) if task.damage == Damage::Lenient => {
-                let Error::Damaged { source_index, problem } = &error else { return Err(error) };
-                let hole = damage::hole_of_source(&mut task.input, *source_index, problem, task.range);
+                let Error::Damaged { source_index, offset, problem } = &error else { return Err(error) };
+                let hole = damage::hole_of_piece(&mut task.input, (*source_index, *offset), problem, task.range);
                 let Some(hole) = hole.filter(|_| !wanted_spans(&task).is_empty()) else { return Err(error) };
                 if !hole.range.is_empty() {
                     damage.push(damage::exclude(&mut task.input, &hole));

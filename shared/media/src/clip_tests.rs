@@ -20,21 +20,23 @@ use crate::{
 };
 
 /// Bits of a frame's number drawn into its picture, most significant first.
-const BITS: usize = 12;
+pub(crate) const BITS: usize = 12;
 /// Side of a drawn bit, in pixels: large enough to survive any encoder.
 const BLOCK: usize = 16;
-const WIDTH: usize = BITS * BLOCK;
-const HEIGHT: usize = 96;
-const RATE: i64 = 25;
+pub(crate) const WIDTH: usize = BITS * BLOCK;
+pub(crate) const HEIGHT: usize = 96;
+pub(crate) const RATE: i64 = 25;
 
-struct TestHost {
-    sources: Vec<PathBuf>,
-    output: PathBuf,
+pub(crate) struct TestHost {
+    pub(crate) sources: Vec<PathBuf>,
+    pub(crate) output: PathBuf,
 }
 
 impl Host for TestHost {
     fn open(&self, source: u32) -> Result<Box<dyn Source>, Error> {
-        let file = File::open(&self.sources[source as usize]).map_err(|error| Error::Io(error.to_string()))?;
+        let damaged =
+            |error: std::io::Error| Error::Damaged { source_index: source, offset: 0, problem: error.to_string() };
+        let file = File::open(&self.sources[source as usize]).map_err(damaged)?;
         Ok(Box::new(file))
     }
 
@@ -50,7 +52,7 @@ impl Host for TestHost {
 }
 
 /// Writes `seconds` of numbered pictures and a tone to `path`.
-fn make_source(path: &Path, seconds: i64, options: &[&str]) {
+pub(crate) fn make_source(path: &Path, seconds: i64, options: &[&str]) {
     let mut ffmpeg = Command::new("ffmpeg")
         .args(["-hide_banner", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "gray"])
         .args(["-s", &format!("{WIDTH}x{HEIGHT}"), "-r", &RATE.to_string(), "-i", "-"])
@@ -77,7 +79,7 @@ fn make_source(path: &Path, seconds: i64, options: &[&str]) {
 }
 
 /// The numbers drawn into the pictures of `path`, as the ffmpeg program decodes them, and what it complained of.
-fn read_numbers(path: &Path) -> (Vec<i64>, String) {
+pub(crate) fn read_numbers(path: &Path) -> (Vec<i64>, String) {
     let output = Command::new("ffmpeg")
         .args(["-hide_banner", "-loglevel", "warning", "-xerror", "-i"])
         .arg(path)
@@ -98,7 +100,7 @@ fn read_numbers(path: &Path) -> (Vec<i64>, String) {
 }
 
 /// PTS of the pictures of `path` in seconds, as ffprobe reads them.
-fn read_times(path: &Path, stream: &str) -> Vec<f64> {
+pub(crate) fn read_times(path: &Path, stream: &str) -> Vec<f64> {
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", stream, "-show_entries", "frame=pts_time", "-of", "csv=p=0"])
         .arg(path)
@@ -173,7 +175,7 @@ fn frames_between(range: (i64, i64)) -> Vec<i64> {
     (at_or_after(range.0)..at_or_after(range.1)).collect()
 }
 
-const CLOSED: &[&str] = &["-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "3"];
+pub(crate) const CLOSED: &[&str] = &["-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "3"];
 const OPEN: &[&str] =
     &["-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "3", "-x264-params", "open-gop=1:b-pyramid=normal"];
 const PLAIN: &[&str] = &["-c:v", "libx264", "-preset", "veryfast", "-g", "50", "-bf", "0"];
@@ -212,7 +214,7 @@ fn exact_clips_hold_exactly_the_frames() {
     }
 }
 
-const HEVC_CLOSED: &[&str] = &[
+pub(crate) const HEVC_CLOSED: &[&str] = &[
     "-c:v",
     "libx265",
     "-preset",
@@ -324,7 +326,7 @@ fn run_on(fixture: &Fixture, task: &ClipTask, extension: &str) -> (PathBuf, Resu
     (output, report)
 }
 
-fn millis(from: i64, to: i64) -> TimeRange {
+pub(crate) fn millis(from: i64, to: i64) -> TimeRange {
     TimeRange::new(WallTime::from_nanos(from * 1_000_000), WallTime::from_nanos(to * 1_000_000))
 }
 

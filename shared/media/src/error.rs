@@ -13,6 +13,8 @@ pub enum Error {
     Damaged {
         /// Index into `Input::sources`.
         source_index: u32,
+        /// Where in it the piece begins that is.
+        offset: u64,
         /// What is wrong with it.
         problem: String,
     },

@@ -19,6 +19,8 @@ mod clip;
 #[cfg(test)]
 mod clip_tests;
 mod cut;
+#[cfg(test)]
+mod damage_tests;
 mod digest;
 mod error;
 #[allow(unsafe_code)] // The only module that talks to FFmpeg.

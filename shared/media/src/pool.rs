@@ -157,7 +157,7 @@ impl Pool {
 /// An error about a source by the name that its caller gave it.
 fn named(error: Error, task: &Task) -> Error {
     match error {
-        Error::Damaged { source_index, problem } => match task.input().sources.get(source_index as usize) {
+        Error::Damaged { source_index, problem, .. } => match task.input().sources.get(source_index as usize) {
             Some(name) => Error::Unusable(format!("{name}: {problem}")),
             None => Error::Unusable(problem),
         },

@@ -24,14 +24,12 @@ use crate::{
 
 /// What came of an attempt at a clip.
 pub(super) enum Made {
-    Clip(Box<ClipReport>),
+    /// The clip, and what it lacks of the range though it should be there.
+    Clip(Box<ClipReport>, Vec<Hole>),
     /// The room kept for the index was too small: what was counted now tells how large it must be.
     NeedsIndex(u64),
     /// Packets call upon parameter sets that the header doesn't name.
-    NeedsSets {
-        header: ParameterSets,
-        sets: ParameterSets,
-    },
+    NeedsSets { header: ParameterSets, sets: ParameterSets },
     /// Media is missing that should be there.
     Holes(Vec<Hole>),
 }
@@ -54,17 +52,19 @@ pub(super) struct Assembly<'a> {
     delay: i64,
     /// The first span, open.
     open: Option<(SpanReader, Opening)>,
-    tally: Tally,
+    pub(super) tally: Tally,
     tracks: Vec<TrackReport>,
     pub(super) warnings: Vec<String>,
     holes: Vec<Hole>,
+    /// Those that are left as they are: at the ends of spans, or small.
+    tails: Vec<Hole>,
     /// Parameter sets that showed up and that the header doesn't name.
     news: Option<ParameterSets>,
 }
 
 /// What has been written so far.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     /// Where the next span begins in the file, in nanoseconds.
     offset: i64,
     frames: u64,
@@ -73,7 +73,7 @@ struct Tally {
     first: Option<WallTime>,
     last: Option<WallTime>,
     /// Packets that the demuxer says are damaged, and frames that the decoder had to make up in part.
-    damaged_packets: u64,
+    pub(super) damaged_packets: u64,
     damaged_frames: u64,
 }
 
@@ -120,6 +120,7 @@ impl<'a> Assembly<'a> {
             tracks: track_reports(task, &reader, &chosen),
             warnings: chosen.warning.iter().cloned().collect(),
             holes: Vec::new(),
+            tails: Vec::new(),
             news: None,
             open: Some((reader, opening)),
             chosen,
@@ -179,11 +180,11 @@ impl<'a> Assembly<'a> {
                 self.warnings.push(format!("{count} {what}"));
             }
         }
-        let Self { host, output, muxer, tally, tracks, warnings, chosen, .. } = self;
+        let Self { host, output, muxer, tally, tracks, warnings, chosen, tails, .. } = self;
         let known = muxer.finish()?;
         host.report(progress)?;
         let verified = verify::verify(output, &expected, known)?;
-        Ok(Made::Clip(Box::new(ClipReport {
+        let report = ClipReport {
             actual: TimeRange::new(first, last),
             duration: tally.offset,
             gaps: Vec::new(),
@@ -194,7 +195,8 @@ impl<'a> Assembly<'a> {
             size_bytes: verified.size_bytes,
             sha256: verified.sha256,
             warnings,
-        })))
+        };
+        Ok(Made::Clip(Box::new(report), tails))
     }
 
     /// Opens a span after the first, which must have the same tracks: a file has one description of each.
@@ -249,9 +251,13 @@ impl<'a> Assembly<'a> {
             return Ok(());
         };
         let mut run = self.run_span(&mut reader, run, opening, method)?;
-        let (holes, warnings) = coverage::check(wanted, &mut run);
-        self.holes.extend(holes);
-        self.warnings.extend(warnings);
+        let found = coverage::check(wanted, &mut run);
+        match self.task.damage {
+            Damage::Lenient => self.tails.extend(found.tail),
+            Damage::Strict => self.holes.extend(found.tail),
+        }
+        self.holes.extend(found.holes);
+        self.tails.extend(found.small);
         self.warnings.extend(reader.take_notices());
         Ok(())
     }
@@ -332,7 +338,7 @@ impl<'a> Assembly<'a> {
             }
             let start = pts(&packet);
             let end = start + packet.duration();
-            run.shown.push(Shown { start, end, is_key: packet.is_key() });
+            run.shown.push(Shown { start, end, is_key: packet.is_key(), is_damaged: packet.is_corrupt() });
             self.tally.damaged_packets += u64::from(packet.is_corrupt());
             if start >= run.zero {
                 self.tally.frames += 1;
@@ -348,10 +354,17 @@ impl<'a> Assembly<'a> {
 
     /// Moves a packet to its place in the file, and writes it.
     pub(super) fn write(&mut self, run: &SpanRun, track: usize, mut packet: Packet) -> Result<(), Error> {
+        let at = run.clocks[track].wall(pts(&packet));
+        if packet.is_corrupt() && self.task.damage == Damage::Strict {
+            return Err(Error::Unusable(format!("the source is damaged at {at}")));
+        }
         if let Some(map) = &run.maps[track] {
             map.apply(&mut packet);
         }
-        self.put(track, packet)?;
+        self.put(track, packet).map_err(|error| match error {
+            Error::Unusable(problem) => Error::Unusable(format!("{problem}, at {at}")),
+            error => error,
+        })?;
         if Some(track) == run.video || run.video.is_none() {
             self.host.report(self.progress_at(run))?;
         }
@@ -369,12 +382,15 @@ impl<'a> Assembly<'a> {
 
     /// Fills `gap`, if gaps are to be filled and it is one.
     fn fill(&mut self, gap: TimeRange) -> Result<(), Error> {
-        if self.task.gaps != GapFill::Black || gap.is_empty() {
+        if self.task.gaps != GapFill::Black {
             return Ok(());
         }
         // What is before it may have ended a little early or late; the frames behind it must be where they belong.
         let start = self.tally.last.map_or(gap.start, |last| last.min(gap.end));
         let length = gap.end.nanos_since(start);
+        if length <= 0 {
+            return Ok(());
+        }
         if let (Some(video), Some(black)) = (self.video, &self.chosen.black) {
             let timebase = self.layout[video].timebase;
             let fill = Fill::new(black, timebase, self.tally.offset, length, self.delay)?;

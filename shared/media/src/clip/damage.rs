@@ -1,8 +1,8 @@
 //! Taking what is damaged out of what is read, so that it is a gap like any other.
 
-use super::coverage::Hole;
+use super::{SPAN_SLACK, coverage::Hole};
 use crate::{
-    Anchor, Gap, Input, Part, Span,
+    Anchor, Gap, Input, Part, Piece, Segment, Span,
     time::{TimeRange, WallTime},
 };
 
@@ -23,49 +23,54 @@ pub(super) fn exclude(input: &mut Input, hole: &Hole) -> Gap {
     Gap { range: hole.range, damage: Some(hole.problem.clone()) }
 }
 
-/// What source `index` was to give: the hole that it leaves if it can't be read. `None` if nothing is read from it but
-/// what all else needs.
-pub(super) fn hole_of_source(input: &mut Input, index: u32, problem: &str, wanted: TimeRange) -> Option<Hole> {
-    let mut lost: Option<TimeRange> = None;
+/// Takes the piece that begins at an offset of a source out of `input`, and returns the hole that it leaves in `wanted`.
+/// `None` if nothing is read from there.
+pub(super) fn hole_of_piece(
+    input: &mut Input,
+    (source, offset): (u32, u64),
+    problem: &str,
+    wanted: TimeRange,
+) -> Option<Hole> {
+    let is_piece = |piece: &Piece| piece.source == source && piece.offset == offset;
+    let (mut lost, mut was_anchor): (Option<TimeRange>, bool) = (None, false);
+    for part in input.spans.iter_mut().flat_map(|span| &mut span.parts) {
+        // Without its init segment nothing of a part can be read.
+        let is_init = part.init.as_ref().is_some_and(is_piece);
+        let damaged = part.segments.extract_if(.., |segment| is_init || is_piece(&segment.piece));
+        lost = damaged.map(|segment| segment.range).fold(lost, |lost, range| Some(union(lost, range)));
+        was_anchor |= settle_anchor(part, is_piece);
+    }
     for span in &mut input.spans {
-        for part in &mut span.parts {
-            // An init segment stands for the whole part.
-            if part.init.is_some_and(|init| init.source == index)
-                && part.segments.iter().all(|s| s.piece.source != index)
-            {
-                part.segments.iter().for_each(|segment| lost = Some(union(lost, segment.range)));
-                part.segments.clear();
-            }
-            let damaged: Vec<_> = part.segments.extract_if(.., |segment| segment.piece.source == index).collect();
-            for segment in damaged {
-                lost = Some(union(lost, segment.range));
-            }
-            settle_anchor(part, index);
-        }
         span.parts.retain(|part| !part.segments.is_empty());
     }
     input.spans.retain(|span| !span.parts.is_empty());
-    let range = lost?;
+    // It may have set a clock alone, which is settled now.
+    let range = match lost {
+        None if was_anchor => TimeRange::new(wanted.start, wanted.start),
+        lost => lost?,
+    };
     // Segments are read from beyond the range too; nothing of the clip is lost with these.
     let range = range.intersection(&wanted).unwrap_or(TimeRange::new(range.start, range.start));
-    Some(Hole { range, source: Some(index), problem: problem.to_owned() })
+    Some(Hole { range, source: Some((source, offset)), problem: problem.to_owned() })
 }
 
 fn union(range: Option<TimeRange>, more: TimeRange) -> TimeRange {
     range.map_or(more, |range| TimeRange::new(range.start.min(more.start), range.end.max(more.end)))
 }
 
-/// A clock that is set by a keyframe that can't be read is set by the next segment's.
-fn settle_anchor(part: &mut Part, damaged: u32) {
+/// A clock that is set by a keyframe that can't be read is set by the next segment's. Says whether it was.
+fn settle_anchor(part: &mut Part, is_damaged: impl Fn(&Piece) -> bool) -> bool {
     if let Anchor::FirstKeyframe { piece, .. } = &part.anchor
-        && piece.source == damaged
+        && is_damaged(piece)
         && let Some(first) = part.segments.first()
     {
         part.anchor = Anchor::FirstKeyframe { piece: first.piece, wall: first.range.start };
+        return true;
     }
+    false
 }
 
-/// The part of `span` in `range`: its segments, and one more on each side.
+/// The part of `span` in `range`: its segments, and one more before, which may hold what the first refers to.
 fn narrowed(span: &Span, range: TimeRange) -> Option<Span> {
     if range.is_empty() {
         return None;
@@ -77,7 +82,7 @@ fn narrowed(span: &Span, range: TimeRange) -> Option<Span> {
 fn narrowed_part(part: &Part, range: TimeRange) -> Option<Part> {
     let is_before = |time: WallTime| time <= range.start;
     let first = part.segments.partition_point(|segment| is_before(segment.range.end)).saturating_sub(1);
-    let last = part.segments.partition_point(|segment| segment.range.start < range.end) + 1;
-    let segments = part.segments.get(first..last.min(part.segments.len()))?.to_vec();
+    let is_in = |segment: &Segment| range.end.nanos_since(segment.range.start) > SPAN_SLACK;
+    let segments = part.segments.get(first..part.segments.partition_point(is_in))?.to_vec();
     (!segments.is_empty()).then(|| Part { segments, ..part.clone() })
 }

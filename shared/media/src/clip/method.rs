@@ -2,7 +2,7 @@
 
 use super::layout::Known;
 use crate::{
-    ClipTask, Compatibility, Container, Cut, Error, Fallback, GapFill, Span, TrackFate, TrackReport, VideoTarget,
+    ClipTask, Compatibility, Container, Cut, Error, Fallback, GapFill, Part, Span, TrackFate, TrackReport, VideoTarget,
     carry::carry,
     cut::{Encode, Opening, Reframe, SmartStyle, Target, full_settings},
     ffmpeg::VideoShape,
@@ -40,7 +40,15 @@ pub(crate) fn wanted_spans(task: &ClipTask) -> Vec<Wanted<'_>> {
 fn wanted<'a>(span: &'a Span, range: &TimeRange) -> Wanted<'a> {
     let is_marked = range.start >= span.range.start;
     let mark_in = if is_marked { range.start } else { span.range.start.saturating_add_nanos(-SPAN_SLACK) };
-    Wanted { span, mark_in, mark_out: (range.end <= span.range.end).then_some(range.end) }
+    // A span that ends inside its last segment ends just there; one that ends with it ends with its last frame.
+    let last = |part: &Part| part.segments.last().map(|segment| segment.range.end);
+    let is_inside = |end: WallTime| end.nanos_since(span.range.end) > SPAN_SLACK;
+    let ends_inside = span.parts.first().and_then(last).is_some_and(is_inside);
+    let mark_out = match range.end <= span.range.end {
+        true => Some(range.end),
+        false => ends_inside.then_some(span.range.end),
+    };
+    Wanted { span, mark_in, mark_out }
 }
 
 /// How the video of a span is made.

@@ -35,6 +35,7 @@ pub(super) struct Shown {
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) is_key: bool,
+    pub(super) is_damaged: bool,
 }
 
 /// From the times of a track of the source to those of the file.

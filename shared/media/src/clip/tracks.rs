@@ -7,7 +7,7 @@ use super::{
     run::SpanRun,
 };
 use crate::{
-    ClipTask, Cut, Error, GapFill, TrackKind,
+    ClipTask, Cut, Damage, Error, GapFill, TrackKind,
     audio::{FILL_STEP, Order, Silence, SoundTrack},
     carry::{Carry, carry},
     ffmpeg::{Encoder, OutputStream, Packet, extradata},
@@ -254,12 +254,21 @@ impl Assembly<'_> {
         if !layout.order.admit(&mut packet, !is_video)? {
             return Ok(());
         }
-        layout.packets += 1;
-        layout.units += match layout.carry {
+        let units = match layout.carry {
             Some(Carry::Samples) => packet.duration().unsigned_abs(),
             _ => 1,
         };
-        self.muxer.write(output, &mut packet)
+        match self.muxer.write(output, &mut packet) {
+            // A frame of sound that was cut short. It is counted, and told.
+            Err(Error::Unusable(_)) if !is_video && self.task.damage == Damage::Lenient => {
+                self.tally.damaged_packets += 1;
+                return Ok(());
+            }
+            written => written?,
+        }
+        layout.packets += 1;
+        layout.units += units;
+        Ok(())
     }
 }
 

@@ -130,14 +130,15 @@ impl Muxer {
     /// Writes `packet` to track `index`. Tracks are interleaved by decoding time.
     ///
     /// # Errors
-    /// `NoSpace`, `Io`; `Internal` if its times go backwards.
+    /// `NoSpace`, `Io`; `Unusable` if the packet is damaged, which is left out then; `Internal` if its times go backwards.
     pub(crate) fn write(&mut self, index: usize, packet: &mut Packet) -> Result<(), Error> {
         packet.set_stream(index);
         packet.set_position(-1);
         packet.rescale_ts(self.sources[index], self.targets[index]);
-        packet
-            .write_interleaved(&mut self.output)
-            .map_err(|error| self.fault.explain(output_error("writing the output", error)))
+        packet.write_interleaved(&mut self.output).map_err(|error| match error {
+            ff::Error::InvalidData => Error::Unusable("a packet of the source is damaged".into()),
+            error => self.fault.explain(output_error("writing the output", error)),
+        })
     }
 
     /// Bytes written so far.

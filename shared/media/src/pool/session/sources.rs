@@ -95,7 +95,11 @@ impl<'a> Session<'a> {
     }
 
     fn refuse(&mut self, source: u32, error: &io::Error) -> Result<(), End> {
-        let why = failed(self.name(source)?, error);
+        let why = match failed(self.name(source)?, error) {
+            // Its name is for the parent to say.
+            Error::Unusable(_) => Error::Damaged { source_index: source, offset: 0, problem: reason(error) },
+            other => other,
+        };
         self.child.channel.queue(&ToChild::Source(Err(why)), None)?;
         self.note_opened(source);
         Ok(())
@@ -119,11 +123,15 @@ impl<'a> Session<'a> {
     }
 }
 
+fn reason(error: &io::Error) -> String {
+    error.to_string().chars().take(MAX_REASON_CHARS).collect()
+}
+
 /// What it means that a source can't be opened or read: one that isn't there, or isn't a file, will not be next time
 /// either.
 fn failed(name: &str, error: &io::Error) -> Error {
     use io::ErrorKind as K;
-    let reason = format!("{name}: {error}").chars().take(MAX_REASON_CHARS).collect();
+    let reason = format!("{name}: {}", reason(error));
     let is_permanent = matches!(error.kind(), K::NotFound | K::InvalidInput | K::NotADirectory | K::IsADirectory | K::PermissionDenied)
         // A symbolic link on the way, a way out of the library, a FIFO: openat2(2).
         || [Errno::LOOP, Errno::XDEV, Errno::NXIO].iter().any(|errno| Errno::from_io_error(error) == Some(*errno));

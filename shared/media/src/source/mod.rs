@@ -1,50 +1,34 @@
 //! A span of a recording, open: its tracks, and their packets from all its parts in order of time.
+//!
+//! ```text
+//! clock.rs        between wall time and media time
+//! continuity.rs   packets whose times don't go on from those before
+//! ```
+
+mod clock;
+mod continuity;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
-    Anchor, Error, Format, Part, Span, TrackInfo, TrackKind,
+    Anchor, Error, Format, Part, Piece, Segment, Span, TrackInfo, TrackKind,
     chain::{Bytes, Chain},
     ffmpeg::{Demuxer, Packet, Parameters, Stream, VideoShape, empty_packet},
     host::Host,
     time::{NANOS, Rounding, Timebase, WallTime},
 };
 
+pub(crate) use clock::Clock;
+use continuity::{Continuity, Step};
+
 /// MPEG time stamps have so many bits (ISO/IEC 13818-1 §2.4.3.7).
 const TS_WRAP: i64 = 1 << 33;
 /// How many packets behind a keyframe its leading pictures are looked for among: as many as a decoder can hold back.
 const MAX_LEADING: usize = 16;
+/// Segments end so much before they are said to, at most, in nanoseconds.
+const HALF_FRAME: i64 = NANOS / 50;
 /// How many packets may come before the first keyframe of a segment that tells the time.
 const MAX_ANCHOR_PACKETS: usize = 20_000;
-
-/// Between wall time and the media time of one track.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Clock {
-    anchor: i64,
-    wall: WallTime,
-    /// Seconds in a tick.
-    pub(crate) timebase: Timebase,
-}
-
-impl Clock {
-    /// The first tick at or after `instant`: a frame is at or after it if, and only if, its time is not below. Wall times
-    /// are whole nanoseconds, rounded from ticks here and there, so a frame less than one before counts as there.
-    pub(crate) fn at_or_after(&self, instant: WallTime) -> i64 {
-        let nanos = instant.nanos_since(self.wall).saturating_sub(1);
-        self.anchor.saturating_add(self.timebase.ticks_at_or_after(nanos))
-    }
-
-    /// The tick nearest to `instant`.
-    pub(crate) fn nearest(&self, instant: WallTime) -> i64 {
-        let ticks = Timebase::NANOS.rescale(instant.nanos_since(self.wall), self.timebase, Rounding::Nearest);
-        self.anchor.saturating_add(ticks)
-    }
-
-    /// The instant of `ticks`, to the nanosecond.
-    pub(crate) fn wall(&self, ticks: i64) -> WallTime {
-        self.wall.saturating_add_nanos(self.timebase.nanos(ticks.saturating_sub(self.anchor)))
-    }
-}
 
 /// A track that is read.
 pub(crate) struct SourceTrack {
@@ -87,8 +71,6 @@ pub(crate) struct SpanReader {
     dropped: Vec<(TrackInfo, String)>,
     /// The clock of the first part, where all share one: the renditions of an HLS presentation do (RFC 8216 §6.2.4).
     shared: Option<Clock>,
-    /// What was odd.
-    notices: Vec<String>,
 }
 
 struct OpenPart {
@@ -98,6 +80,9 @@ struct OpenPart {
     shift: i64,
     /// Index of the track of each stream, if it is read.
     track_of: Vec<Option<usize>>,
+    continuity: Continuity,
+    /// The segments, to tell which of them is at fault.
+    segments: Vec<Segment>,
     ahead: VecDeque<TrackPacket>,
     ended: bool,
     /// Whether it is a single file that can be searched.
@@ -115,14 +100,7 @@ impl SpanReader {
     /// # Errors
     /// As [`Demuxer::open`]; `Unusable` if there is neither video nor audio.
     pub(crate) fn open(host: &Arc<dyn Host>, span: &Span, thorough: bool) -> Result<Self, Error> {
-        let mut reader = Self {
-            parts: Vec::new(),
-            tracks: Vec::new(),
-            video: None,
-            dropped: Vec::new(),
-            shared: None,
-            notices: Vec::new(),
-        };
+        let mut reader = Self { parts: Vec::new(), tracks: Vec::new(), video: None, dropped: Vec::new(), shared: None };
         for part in &span.parts {
             reader.add_part(host, part, thorough)?;
         }
@@ -138,7 +116,7 @@ impl SpanReader {
         let chain = Chain::of_part(host.clone(), part);
         let seekable = chain.is_seekable();
         let mut start = part.segments.first().map_or(WallTime::EPOCH, |segment| segment.range.start);
-        let mut demuxer = Demuxer::open(chain, part.format, thorough)?;
+        let mut demuxer = Demuxer::open(chain, part.format, thorough).map_err(|error| blame_first(error, part))?;
         if let Anchor::FirstKeyframe { piece, wall } = &part.anchor
             && part.format == Format::MpegTs
             && lacks_parameters(&demuxer)
@@ -191,6 +169,8 @@ impl SpanReader {
             self.tracks.push(SourceTrack { part: index, stream: stream.index, clock });
         }
         self.parts.push(OpenPart {
+            continuity: Continuity::new(demuxer.streams(), part.segments.len() > 1),
+            segments: part.segments.clone(),
             demuxer,
             format: part.format,
             shift: 0,
@@ -227,7 +207,8 @@ impl SpanReader {
 
     /// What was odd about the packets read so far.
     pub(crate) fn take_notices(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notices)
+        let parts = self.parts.iter_mut();
+        parts.flat_map(|part| part.continuity.take_notices(|track| self.tracks[track].clock, &part.track_of)).collect()
     }
 
     /// What the container says of a track.
@@ -268,6 +249,7 @@ impl SpanReader {
                 }
             }
             part.has_moved = true;
+            part.continuity.restart();
             part.ahead.clear();
             part.ended = false;
         }
@@ -286,7 +268,7 @@ impl SpanReader {
     pub(crate) fn next(&mut self) -> Result<Option<TrackPacket>, Error> {
         for part in &mut self.parts {
             if part.ahead.is_empty() && !part.ended {
-                part.fill(&self.tracks, self.video)?;
+                part.fill(&self.tracks, self.video).map_err(|error| part.blame(error, &self.tracks))?;
             }
         }
         let due = |part: &&mut OpenPart| {
@@ -299,6 +281,23 @@ impl SpanReader {
 }
 
 impl OpenPart {
+    /// Says which segment an error is about, where there are several: the one whose turn it was.
+    fn blame(&self, error: Error, tracks: &[SourceTrack]) -> Error {
+        let Error::Unusable(problem) = error else { return error };
+        let reached = self.continuity.reached().filter_map(|(stream, ticks)| {
+            let track = self.track_of.get(stream).copied().flatten()?;
+            Some(tracks[track].clock.wall(ticks))
+        });
+        let reached = reached.max().unwrap_or(WallTime::EPOCH).saturating_add_nanos(HALF_FRAME);
+        let next = self.segments.partition_point(|segment| segment.range.start <= reached).saturating_sub(1);
+        match self.segments.get(next) {
+            Some(segment) if self.segments.len() > 1 => {
+                Error::Damaged { source_index: segment.piece.source, offset: segment.piece.offset, problem }
+            }
+            _ => Error::Unusable(problem),
+        }
+    }
+
     /// Reads until there is a packet of a wanted track, and of video keyframes in fragments those that tell its time.
     fn fill(&mut self, tracks: &[SourceTrack], video: Option<usize>) -> Result<(), Error> {
         self.read_packet(tracks)?;
@@ -349,9 +348,22 @@ impl OpenPart {
             }
             packet.set_pts(Some(pts.saturating_add(self.shift)));
             packet.set_dts(Some(dts.saturating_add(self.shift)));
+            if self.continuity.place(&mut packet) == Step::Drop {
+                continue;
+            }
             self.ahead.push_back(TrackPacket { track, packet });
             return Ok(());
         }
+    }
+}
+
+/// Says that the first of several segments is at fault: behind it there may be what can be read.
+fn blame_first(error: Error, part: &Part) -> Error {
+    match (error, part.segments.as_slice()) {
+        (Error::Unusable(problem), [first, _, ..]) => {
+            Error::Damaged { source_index: first.piece.source, offset: first.piece.offset, problem }
+        }
+        (error, _) => error,
     }
 }
 
@@ -386,10 +398,21 @@ fn resolve_anchor(host: &Arc<dyn Host>, part: &Part) -> Result<Clock, Error> {
         }
         Anchor::FirstKeyframe { piece, wall } => {
             let pieces = part.init.into_iter().chain([*piece]).collect();
-            let mut demuxer = Demuxer::open(Chain::new(host.clone(), pieces), part.format, false)?;
-            let (ticks, timebase) = first_keyframe(&mut demuxer)?;
+            let demuxer = Demuxer::open(Chain::new(host.clone(), pieces), part.format, false);
+            let mut demuxer = demuxer.map_err(|error| blame_anchor(error, part, piece))?;
+            let (ticks, timebase) = first_keyframe(&mut demuxer).map_err(|error| blame_anchor(error, part, piece))?;
             Ok(Clock { anchor: ticks, wall: *wall, timebase })
         }
+    }
+}
+
+/// Says that the segment that sets the clock is at fault, where others can.
+fn blame_anchor(error: Error, part: &Part, piece: &Piece) -> Error {
+    match error {
+        Error::Unusable(problem) if part.segments.len() > 1 => {
+            Error::Damaged { source_index: piece.source, offset: piece.offset, problem }
+        }
+        error => error,
     }
 }
 
