@@ -1,7 +1,7 @@
 //! What becomes of each track but the video: one decision, for the plan and for the clip.
 
 use crate::{
-    Compatibility, Container, TrackFate, TrackKind,
+    Compatibility, Container, TrackFate, TrackInfo, TrackKind,
     audio::pcm,
     ffmpeg::{SoundShape, Stream},
 };
@@ -15,6 +15,13 @@ pub(crate) enum Carry {
     Samples,
     /// It is decoded and encoded to AAC, for this reason.
     Sound(String),
+    /// It is text, and written as QuickTime text; for this reason, where it isn't already.
+    Text(Option<String>),
+    /// It has times but no lengths, and is copied as it is; an event holds until the next, or it doesn't.
+    Events {
+        /// Whether what came last before the clip is in it.
+        lasts: bool,
+    },
     /// It is left out, for this reason.
     Drop(String),
 }
@@ -23,7 +30,10 @@ impl Carry {
     /// What is reported of it: its fate, codec and reason.
     pub(crate) fn report(&self, codec: &str) -> (TrackFate, String, String) {
         match self {
-            Self::Frames | Self::Samples => (TrackFate::Copied, codec.into(), String::new()),
+            Self::Frames | Self::Samples | Self::Events { .. } | Self::Text(None) => {
+                (TrackFate::Copied, codec.into(), String::new())
+            }
+            Self::Text(Some(reason)) => (TrackFate::Encoded, QUICKTIME_TEXT.into(), reason.clone()),
             Self::Sound(reason) => (TrackFate::Encoded, "aac".into(), reason.clone()),
             Self::Drop(reason) => (TrackFate::Dropped, String::new(), reason.clone()),
         }
@@ -34,9 +44,52 @@ impl Carry {
 pub(crate) fn carry(stream: &Stream, container: Container, compatibility: Compatibility) -> Carry {
     match stream.info.kind {
         TrackKind::Audio => sound(stream, container, compatibility),
-        TrackKind::Video | TrackKind::Subtitle | TrackKind::Data => {
-            Carry::Drop(format!("{} tracks are not carried over", stream.info.codec))
+        TrackKind::Subtitle => text(&stream.info.codec, container),
+        TrackKind::Data => data(&stream.info.codec, container),
+        TrackKind::Video => Carry::Drop("another video track was chosen".into()),
+    }
+}
+
+/// Why no container gets a track, if none does: then it isn't even read.
+pub(crate) fn refusal(info: &TrackInfo) -> Option<String> {
+    let decide = match info.kind {
+        TrackKind::Subtitle => text,
+        TrackKind::Data => data,
+        TrackKind::Video | TrackKind::Audio => return None,
+    };
+    match (decide(&info.codec, Container::Ts), decide(&info.codec, Container::Mp4)) {
+        (Carry::Drop(_), Carry::Drop(reason)) => Some(reason),
+        _ => None,
+    }
+}
+
+/// What FFmpeg calls the text of QuickTime and of 3GPP TS 26.245.
+const QUICKTIME_TEXT: &str = "mov_text";
+/// Text that is read and converted.
+const TEXTS: [&str; 6] = ["subrip", "webvtt", "ass", "ssa", "text", "dvb_teletext"];
+/// Text that a TS carries (ETSI EN 300 743 and EN 300 472).
+const DVB: [&str; 2] = ["dvb_subtitle", "dvb_teletext"];
+/// Data that a TS carries and that says when it holds: SMPTE 336M, and ID3 tags of HLS.
+const TIMED: [&str; 2] = ["klv", "timed_id3"];
+
+fn text(codec: &str, container: Container) -> Carry {
+    let name = name(container);
+    match container {
+        Container::Ts if DVB.contains(&codec) => Carry::Events { lasts: codec == "dvb_subtitle" },
+        Container::Ts => Carry::Drop(format!("TS can't hold {codec}")),
+        Container::Mp4 | Container::Mov if codec == QUICKTIME_TEXT => Carry::Text(None),
+        Container::Mp4 | Container::Mov if TEXTS.contains(&codec) => {
+            Carry::Text(Some(format!("{name} can't hold {codec}")))
         }
+        Container::Mp4 | Container::Mov => Carry::Drop(format!("{name} can't hold {codec}, and it can't be converted")),
+    }
+}
+
+fn data(codec: &str, container: Container) -> Carry {
+    match container {
+        Container::Ts if TIMED.contains(&codec) => Carry::Events { lasts: false },
+        _ if codec == "none" => Carry::Drop("what kind of data the track holds isn't known".into()),
+        _ => Carry::Drop(format!("{} can't hold {codec} data", name(container))),
     }
 }
 

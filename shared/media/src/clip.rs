@@ -139,7 +139,7 @@ impl<'a> Assembly<'a> {
             self.fill_gap(&wanted)?;
             self.cut_span(reader, &wanted)?;
         }
-        self.finish_sound()?;
+        self.finish_tracks()?;
         let (Some(first), Some(last)) = (self.tally.first, self.tally.last) else {
             return Err(Error::NoMedia(format!(
                 "no frame of the recording lies between {} and {}",
@@ -334,7 +334,7 @@ impl<'a> Assembly<'a> {
     /// An upper bound of the index for what has been written: sizes, times, offsets and chunks of every sample
     /// (ISO/IEC 14496-12 §8.6, §8.7).
     fn index_needed(&self) -> u64 {
-        let samples: u64 = self.layout.iter().map(|layout| layout.packets).sum();
+        let samples: u64 = self.layout.iter().map(TrackLayout::samples).sum();
         let configuration: u64 = self.layout.iter().map(TrackLayout::configuration_bytes).sum();
         let metadata: usize = self.task.metadata.iter().map(|(key, value)| key.len() + value.len() + 64).sum();
         8_192 + samples * 44 + 4 * configuration + metadata as u64
@@ -343,8 +343,8 @@ impl<'a> Assembly<'a> {
     fn expected(&self) -> Expected {
         Expected {
             container: self.task.container,
-            tracks: self.layout.iter().filter(|layout| layout.output.is_some()).map(|layout| layout.units).collect(),
-            video: self.video.and_then(|video| self.layout[video].output),
+            tracks: self.units(),
+            video: self.video.map(|video| self.layout[..video].iter().filter(|layout| layout.output.is_some()).count()),
             duration: self.tally.offset,
             hidden: self.tally.hidden,
             encoded: self.tally.encoded_frames > 0,

@@ -34,6 +34,7 @@ mod probe;
 mod sandbox;
 mod source;
 mod task;
+mod text;
 mod thumbnail;
 pub mod time;
 #[cfg(test)]

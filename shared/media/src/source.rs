@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     Anchor, Error, Format, Part, Span, TrackInfo, TrackKind,
+    carry::refusal,
     chain::{Bytes, Chain},
     ffmpeg::{Demuxer, Packet, Parameters, Stream, VideoShape, empty_packet},
     host::Host,
@@ -16,6 +17,9 @@ const TS_WRAP: i64 = 1 << 33;
 const MAX_LEADING: usize = 16;
 /// How many packets may come before the first keyframe of a segment that tells the time.
 const MAX_ANCHOR_PACKETS: usize = 20_000;
+
+/// Text is shown for no longer than this, but for what is meant to stay.
+const TEXT_LEAD: i64 = 10 * NANOS;
 
 /// Between wall time and the media time of one track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +121,8 @@ impl SpanReader {
         for part in &span.parts {
             reader.add_part(host, part, thorough)?;
         }
-        if reader.tracks.is_empty() {
+        let is_media = |kind| matches!(kind, TrackKind::Video | TrackKind::Audio);
+        if !(0..reader.tracks.len()).any(|track| is_media(reader.stream(track).info.kind)) {
             return Err(Error::Unusable("the source has neither video nor audio".into()));
         }
         Ok(reader)
@@ -150,14 +155,12 @@ impl SpanReader {
         for stream in demuxer.streams() {
             let reason = match stream.info.kind {
                 TrackKind::Video if Some(stream.index) == best_video => None,
-                TrackKind::Video if stream.is_cover => Some("a cover picture is no part of the recording"),
-                TrackKind::Video => Some("another video track was chosen"),
-                TrackKind::Audio => None,
-                TrackKind::Subtitle => Some("subtitles are not carried over"),
-                TrackKind::Data => Some("data tracks are not carried over"),
+                TrackKind::Video if stream.is_cover => Some("a cover picture is no part of the recording".into()),
+                TrackKind::Video => Some("another video track was chosen".into()),
+                TrackKind::Audio | TrackKind::Subtitle | TrackKind::Data => refusal(&stream.info),
             };
             if let Some(reason) = reason {
-                self.dropped.push((stream.info.clone(), reason.into()));
+                self.dropped.push((stream.info.clone(), reason));
                 continue;
             }
             let anchor = match &mut found_anchor {
@@ -254,6 +257,16 @@ impl SpanReader {
         Ok(())
     }
 
+    /// How long before an instant text may begin that is still shown then, where seeking doesn't find it: an MP4's index
+    /// says how long each cue lasts.
+    pub(crate) fn text_lead(&self) -> i64 {
+        let is_text = |track: &SourceTrack| {
+            let part = &self.parts[track.part];
+            part.format != Format::Mp4 && part.demuxer.streams()[track.stream].info.kind == TrackKind::Subtitle
+        };
+        if self.tracks.iter().any(is_text) { TEXT_LEAD } else { 0 }
+    }
+
     /// Whether [`Self::seek`] does anything.
     pub(crate) fn can_seek(&self) -> bool {
         self.parts.iter().any(|part| part.seekable)
@@ -322,6 +335,11 @@ impl OpenPart {
             }
             let Some(track) = self.track_of.get(packet.stream()).copied().flatten() else { continue };
             let (Some(pts), Some(dts)) = (packet.pts().or(packet.dts()), packet.dts().or(packet.pts())) else {
+                let kind = self.demuxer.streams()[packet.stream()].info.kind;
+                // Where text or data belongs can't be told then; what a clip is made for is there without it.
+                if matches!(kind, TrackKind::Subtitle | TrackKind::Data) {
+                    continue;
+                }
                 return Err(Error::Unusable("a packet of the source has no time stamp".into()));
             };
             if self.format == Format::MpegTs && self.shift == 0 {

@@ -1,6 +1,7 @@
 //! Everything that names FFmpeg, and all `unsafe` of the suite. Outside of it there are packets, frames, demuxers, codecs
 //! and muxers, but no pointers.
 
+mod captions;
 mod decoder;
 mod demuxer;
 mod encoder;
@@ -11,6 +12,7 @@ mod packet;
 mod picture;
 mod sound;
 mod sound_encoder;
+mod text;
 
 use std::sync::Once;
 
@@ -27,6 +29,7 @@ pub(crate) use packet::{audio_frame, bit_rate, empty_packet, extradata, is_plain
 pub(crate) use picture::jpeg;
 pub(crate) use sound::{Planes, Resampler, SoundShape};
 pub(crate) use sound_encoder::{SoundEncoder, SoundSettings};
+pub(crate) use text::{Caption, TextConverter};
 
 use crate::Error;
 
