@@ -3,7 +3,7 @@
 use crate::{
     Compatibility, Container, TrackFate, TrackInfo, TrackKind,
     audio::pcm,
-    ffmpeg::{SoundShape, Stream},
+    ffmpeg::{SoundShape, Stream, is_synchronous},
 };
 
 /// What becomes of a track.
@@ -17,11 +17,8 @@ pub(crate) enum Carry {
     Sound(String),
     /// It is text, and written as QuickTime text; for this reason, where it isn't already.
     Text(Option<String>),
-    /// It has times but no lengths, and is copied as it is; an event holds until the next, or it doesn't.
-    Events {
-        /// Whether what came last before the clip is in it.
-        lasts: bool,
-    },
+    /// It has times but no lengths, and is copied as it is.
+    Events(Events),
     /// It is left out, for this reason.
     Drop(String),
 }
@@ -30,7 +27,7 @@ impl Carry {
     /// What is reported of it: its fate, codec and reason.
     pub(crate) fn report(&self, codec: &str) -> (TrackFate, String, String) {
         match self {
-            Self::Frames | Self::Samples | Self::Events { .. } | Self::Text(None) => {
+            Self::Frames | Self::Samples | Self::Events(_) | Self::Text(None) => {
                 (TrackFate::Copied, codec.into(), String::new())
             }
             Self::Text(Some(reason)) => (TrackFate::Encoded, QUICKTIME_TEXT.into(), reason.clone()),
@@ -40,12 +37,30 @@ impl Carry {
     }
 }
 
+/// What has times but no lengths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Events {
+    /// An event holds for an instant.
+    Momentary,
+    /// An event holds until the next: what came last before the clip is shown at its start.
+    Lasting,
+    /// Splice information (SCTE 35): an event may be about a later time.
+    Splices,
+    /// Synchronous metadata: each unit is in a cell that says how long it is.
+    Cells,
+    /// ID3 tags.
+    Tags,
+}
+
 /// Decides what becomes of `stream`, which is not the video, in `container`.
 pub(crate) fn carry(stream: &Stream, container: Container, compatibility: Compatibility) -> Carry {
     match stream.info.kind {
         TrackKind::Audio => sound(stream, container, compatibility),
         TrackKind::Subtitle => text(&stream.info.codec, container),
-        TrackKind::Data => data(&stream.info.codec, container),
+        TrackKind::Data => match data(&stream.info.codec, container) {
+            Carry::Events(_) if is_synchronous(&stream.parameters) => Carry::Events(Events::Cells),
+            other => other,
+        },
         TrackKind::Video => Carry::Drop("another video track was chosen".into()),
     }
 }
@@ -67,15 +82,12 @@ pub(crate) fn refusal(info: &TrackInfo) -> Option<String> {
 const QUICKTIME_TEXT: &str = "mov_text";
 /// Text that is read and converted.
 const TEXTS: [&str; 6] = ["subrip", "webvtt", "ass", "ssa", "text", "dvb_teletext"];
-/// Text that a TS carries (ETSI EN 300 743 and EN 300 472).
-const DVB: [&str; 2] = ["dvb_subtitle", "dvb_teletext"];
-/// Data that a TS carries and that says when it holds: SMPTE 336M, and ID3 tags of HLS.
-const TIMED: [&str; 2] = ["klv", "timed_id3"];
 
 fn text(codec: &str, container: Container) -> Carry {
     let name = name(container);
     match container {
-        Container::Ts if DVB.contains(&codec) => Carry::Events { lasts: codec == "dvb_subtitle" },
+        Container::Ts if codec == "dvb_subtitle" => Carry::Events(Events::Lasting),
+        Container::Ts if codec == "dvb_teletext" => Carry::Events(Events::Momentary),
         Container::Ts => Carry::Drop(format!("TS can't hold {codec}")),
         Container::Mp4 | Container::Mov if codec == QUICKTIME_TEXT => Carry::Text(None),
         Container::Mp4 | Container::Mov if TEXTS.contains(&codec) => {
@@ -87,7 +99,9 @@ fn text(codec: &str, container: Container) -> Carry {
 
 fn data(codec: &str, container: Container) -> Carry {
     match container {
-        Container::Ts if TIMED.contains(&codec) => Carry::Events { lasts: false },
+        Container::Ts if codec == "scte_35" => Carry::Events(Events::Splices),
+        Container::Ts if codec == "klv" => Carry::Events(Events::Momentary),
+        Container::Ts if codec == "timed_id3" => Carry::Events(Events::Tags),
         _ if codec == "none" => Carry::Drop("what kind of data the track holds isn't known".into()),
         _ => Carry::Drop(format!("{} can't hold {codec} data", name(container))),
     }

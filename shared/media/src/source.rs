@@ -9,6 +9,7 @@ use crate::{
     ffmpeg::{Demuxer, Packet, Parameters, Stream, VideoShape, empty_packet},
     host::Host,
     time::{NANOS, Rounding, Timebase, WallTime},
+    ts::synchronous_pids,
 };
 
 /// MPEG time stamps have so many bits (ISO/IEC 13818-1 §2.4.3.7).
@@ -101,6 +102,8 @@ struct OpenPart {
     /// Index of the track of each stream, if it is read.
     track_of: Vec<Option<usize>>,
     ahead: VecDeque<TrackPacket>,
+    /// When, by its own clock, the last packet of video or sound was; all tracks of a TS have the same.
+    near: Option<i64>,
     ended: bool,
     /// Whether it is a single file that can be searched.
     seekable: bool,
@@ -144,6 +147,11 @@ impl SpanReader {
             let pieces = [*piece].into_iter().chain(part.segments.iter().map(|segment| segment.piece)).collect();
             demuxer = Demuxer::open(Chain::new(host.clone(), pieces), part.format, thorough)?;
             start = *wall;
+        }
+        if part.format == Format::MpegTs && demuxer.has_klv() {
+            let mut chain = Chain::of_part(host.clone(), part);
+            let pids = synchronous_pids(&mut chain).map_err(|error| Error::Io(format!("a source: {error}")))?;
+            demuxer.mark_synchronous(&pids);
         }
         if let Some(language) = &part.language {
             demuxer.assume_language(language);
@@ -190,6 +198,7 @@ impl SpanReader {
             shift: 0,
             track_of,
             ahead: VecDeque::new(),
+            near: None,
             ended: false,
             seekable,
             has_moved: false,
@@ -334,16 +343,21 @@ impl OpenPart {
                 return Ok(());
             }
             let Some(track) = self.track_of.get(packet.stream()).copied().flatten() else { continue };
+            let kind = self.demuxer.streams()[packet.stream()].info.kind;
+            let is_side = matches!(kind, TrackKind::Subtitle | TrackKind::Data);
+            if is_side && packet.pts().or(packet.dts()).is_none() {
+                // Metadata in a TS may have no time but that of what it came with; elsewhere it can't be told.
+                let Some(near) = self.near else { continue };
+                packet.set_pts(Some(near));
+            }
             let (Some(pts), Some(dts)) = (packet.pts().or(packet.dts()), packet.dts().or(packet.pts())) else {
-                let kind = self.demuxer.streams()[packet.stream()].info.kind;
-                // Where text or data belongs can't be told then; what a clip is made for is there without it.
-                if matches!(kind, TrackKind::Subtitle | TrackKind::Data) {
-                    continue;
-                }
                 return Err(Error::Unusable("a packet of the source has no time stamp".into()));
             };
             if self.format == Format::MpegTs && self.shift == 0 {
                 self.shift = wraps(tracks[track].clock.nearest(self.start).saturating_sub(dts)) * TS_WRAP;
+            }
+            if self.format == Format::MpegTs && !is_side {
+                self.near = Some(dts);
             }
             packet.set_pts(Some(pts.saturating_add(self.shift)));
             packet.set_dts(Some(dts.saturating_add(self.shift)));

@@ -3,9 +3,11 @@
 //! ```text
 //! text.rs    one span of a track of text, cut and placed
 //! events.rs  what has a time but no length: pictures of subtitles, markers, metadata
+//! units.rs   metadata as a TS carries it
 //! ```
 
 mod events;
+mod units;
 
 use std::collections::VecDeque;
 

@@ -136,8 +136,8 @@ fn passage(
             Some(Passage::Sound(Box::new(run)))
         }
         (Lane::Text(_), _) => Some(Passage::Text(TextRun::new(clock, begin, end))),
-        (Lane::Packets, Some(Carry::Events { lasts })) => {
-            let cutter = EventCutter::new(clock.nearest(start), clock.at_or_after(end.0), *lasts);
+        (Lane::Packets, Some(Carry::Events(kind))) => {
+            let cutter = EventCutter::new(clock.nearest(start), clock.at_or_after(end.0), *kind);
             Some(Passage::Events(clock, cutter))
         }
         (Lane::Packets, _) => Some(Passage::Frames(clock, frames(reader, track, edges, start, wanted.mark_out))),

@@ -67,7 +67,7 @@ pub(super) fn layouts(task: &ClipTask, reader: &SpanReader) -> Result<Vec<TrackL
                 Some(Carry::Samples) => Lane::Sound(Box::new(SoundTrack::pcm(stream)?)),
                 Some(Carry::Text(None)) => Lane::Text(TextTrack::Copied),
                 Some(Carry::Text(Some(_))) => Lane::Text(TextTrack::converted(stream)?),
-                Some(Carry::Frames | Carry::Events { .. } | Carry::Drop(_)) | None => Lane::Packets,
+                Some(Carry::Frames | Carry::Events(_) | Carry::Drop(_)) | None => Lane::Packets,
             };
             let output = (!matches!(carry, Some(Carry::Drop(_)))).then(|| {
                 outputs += 1;
@@ -279,7 +279,7 @@ impl Assembly<'_> {
         let layout = &mut self.layout[track];
         let Some(output) = layout.output else { return Ok(()) };
         match layout.carry {
-            Some(Carry::Text(_) | Carry::Events { .. }) => layout.order.admit_event(&mut packet),
+            Some(Carry::Text(_) | Carry::Events(_)) => layout.order.admit_event(&mut packet),
             _ if !layout.order.admit(&mut packet, !is_video)? => return Ok(()),
             _ => {}
         }

@@ -101,6 +101,21 @@ impl Demuxer {
         &self.streams
     }
 
+    /// Whether there is KLV metadata, of which it isn't known whether it is synchronous.
+    pub(crate) fn has_klv(&self) -> bool {
+        self.streams.iter().any(|stream| stream.parameters.id() == ff::codec::Id::SMPTE_KLV)
+    }
+
+    /// Says of which PIDs KLV metadata is synchronous: a muxer must say so again.
+    pub(crate) fn mark_synchronous(&mut self, pids: &[u16]) {
+        for stream in self.streams.iter_mut().filter(|stream| pids.contains(&stream.id)) {
+            if stream.parameters.id() == ff::codec::Id::SMPTE_KLV {
+                // SAFETY: the parameters are ours alone; a number is set.
+                unsafe { (*stream.parameters.as_mut_ptr()).profile = ff::ffi::FF_PROFILE_KLVA_SYNC };
+            }
+        }
+    }
+
     /// Says what language the tracks are in, as a manifest states it, where they don't say themselves.
     pub(crate) fn assume_language(&mut self, tag: &str) {
         let Some(language) = iso_639_2(tag) else { return };
@@ -180,6 +195,9 @@ fn open_input(mut io: StreamIo, format: Format, thorough: bool) -> Result<ff::fo
     options.set("max_streams", MAX_STREAMS);
     options.set("probesize", PROBE_BYTES);
     options.set("analyzeduration", PROBE_MICROS);
+    // The times of teletext are believed: FFmpeg would take those that are far ahead of the clock, as its own muxer writes
+    // them, for wrong.
+    options.set("fix_teletext_pts", "0");
     // Sources that a MOV names in its `dref` box would be opened by path.
     if format == Format::Mp4 {
         options.set("enable_drefs", "0");

@@ -25,7 +25,9 @@ pub(crate) use ff::Packet;
 pub(crate) use ff::codec::Parameters;
 pub(crate) use labels::Labels;
 pub(crate) use muxer::{Muxer, MuxerOptions, OutputStream};
-pub(crate) use packet::{audio_frame, bit_rate, empty_packet, extradata, is_plain_aac, new_packet, packet_of, share};
+pub(crate) use packet::{
+    audio_frame, bit_rate, empty_packet, extradata, is_plain_aac, is_synchronous, new_packet, packet_of, share,
+};
 pub(crate) use picture::jpeg;
 pub(crate) use sound::{Planes, Resampler, SoundShape};
 pub(crate) use sound_encoder::{SoundEncoder, SoundSettings};

@@ -5,7 +5,7 @@ use std::{ptr, slice};
 use ff::codec::Parameters;
 use ffmpeg_next as ff;
 
-use super::{Packet, Stream, source_error};
+use super::{Packet, Stream, extradata, source_error};
 use crate::Error;
 
 /// The longest text that one sample holds: its length has 16 bits, and styles follow it.
@@ -49,7 +49,7 @@ impl TextConverter {
         let mut options = ff::Dictionary::new();
         if stream.parameters.id() == ff::codec::Id::DVB_TELETEXT {
             options.set("txt_format", "text");
-            options.set("txt_page", "subtitle");
+            options.set("txt_page", &teletext_page(extradata(&stream.parameters)));
         }
         let decoder = context.decoder().open_as_with(codec, options).map_err(refused)?;
         let encoder = open_encoder(&decoder)?;
@@ -110,6 +110,20 @@ impl TextConverter {
         buffer.truncate(usize::try_from(written).unwrap_or(0));
         // A text of no letters clears the screen too.
         if buffer.len() <= 2 || buffer[..2] == [0, 0] { Vec::new() } else { buffer }
+    }
+}
+
+/// The page with subtitles: the first that the track's descriptor names (ETSI EN 300 468 §6.2.43), or whichever says that
+/// it is one.
+fn teletext_page(descriptors: &[u8]) -> String {
+    // libav keeps type and magazine, and page, of each entry.
+    let mut entries = descriptors.chunks_exact(2);
+    match entries.find(|entry| matches!(entry[0] >> 3, 2 | 5)) {
+        Some(entry) => {
+            let magazine = if entry[0] & 7 == 0 { 8 } else { entry[0] & 7 };
+            format!("{magazine}{:02x}", entry[1])
+        }
+        None => "subtitle".into(),
     }
 }
 
