@@ -102,6 +102,7 @@ fn data(codec: &str, container: Container) -> Carry {
         Container::Ts if codec == "scte_35" => Carry::Events(Events::Splices),
         Container::Ts if codec == "klv" => Carry::Events(Events::Momentary),
         Container::Ts if codec == "timed_id3" => Carry::Events(Events::Tags),
+        _ if codec == "tmcd" => Carry::Drop("a timecode track counts from the start of its source".into()),
         _ if codec == "none" => Carry::Drop("what kind of data the track holds isn't known".into()),
         _ => Carry::Drop(format!("{} can't hold {codec} data", name(container))),
     }

@@ -289,6 +289,12 @@ unsafe fn check_claims(context: *const ff::ffi::AVFormatContext) -> Result<(), E
     Ok(())
 }
 
+/// What a container calls a codec that FFmpeg doesn't know: `wvtt`, `tmcd`.
+fn tag_name(tag: u32) -> Option<String> {
+    let bytes = tag.to_le_bytes();
+    bytes.iter().all(u8::is_ascii_alphanumeric).then(|| bytes.iter().map(|byte| char::from(*byte)).collect())
+}
+
 fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
     // A copy of the parameters: they outlive the context.
     let parameters = stream.parameters().clone();
@@ -296,7 +302,9 @@ fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
     let (codec, size) = unsafe {
         let raw = &*parameters.as_ptr();
         let name = std::ffi::CStr::from_ptr(ff::ffi::avcodec_get_name(raw.codec_id));
-        (name.to_string_lossy().into_owned(), (raw.width.unsigned_abs(), raw.height.unsigned_abs()))
+        let name = name.to_string_lossy().into_owned();
+        let name = if name == "none" { tag_name(raw.codec_tag).unwrap_or(name) } else { name };
+        (name, (raw.width.unsigned_abs(), raw.height.unsigned_abs()))
     };
     let kind = match parameters.medium() {
         ff::media::Type::Video => TrackKind::Video,

@@ -45,6 +45,7 @@ pub(crate) fn warm_up() {
             let _ = ff::decoder::find(codec);
             let _ = ff::encoder::find(codec);
         }
+        text::warm_up();
     });
 }
 

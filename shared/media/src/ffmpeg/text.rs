@@ -13,6 +13,18 @@ const MAX_TEXT: usize = 1 << 16;
 /// Longer headers than this are none of a style sheet's.
 const MAX_HEADER: i32 = 1 << 16;
 
+/// Has the C library load the tables of characters that libzvbi converts with: it does so on first use, and can't in the
+/// sandbox. The conversions stay open, since tables that nothing uses are unloaded.
+pub(super) fn warm_up() {
+    for code in [c"UTF-8", c"ISO_6937", c"ISO-8859-1"] {
+        // SAFETY: both names are strings that end with a zero. Without the tables teletext stays without text.
+        unsafe {
+            libc::iconv_open(code.as_ptr(), c"UCS-2".as_ptr());
+            libc::iconv_open(c"UCS-2".as_ptr(), code.as_ptr());
+        }
+    }
+}
+
 /// What a packet of text says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caption {

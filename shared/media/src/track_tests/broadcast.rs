@@ -198,8 +198,11 @@ fn teletext_becomes_text_in_an_mp4() {
     let track = tracks(&report, TrackKind::Subtitle)[0];
     assert_eq!((track.fate, track.codec.as_str()), (TrackFate::Encoded, "mov_text"));
     assert_eq!(track.track.language.as_deref(), Some("deu"));
-    let srt = text("ffmpeg", &["-v", "error", "-i", &clip, "-map", "0:s:0", "-f", "srt", "-"]);
     let expected = "1\n00:00:00,000 --> 00:00:00,680\nBEFORE\n\n2\n00:00:00,680 --> 00:00:01,680\nINSIDE\n\n\
         3\n00:00:02,680 --> 00:00:02,960\nLATER\n\n";
-    assert_eq!(srt, expected);
+    // libzvbi converts characters with tables that the C library loads from files.
+    for clip in [clip, rig.clip_in_sandbox(&path, RANGE)] {
+        let srt = text("ffmpeg", &["-v", "error", "-i", &clip, "-map", "0:s:0", "-f", "srt", "-"]);
+        assert_eq!(srt, expected);
+    }
 }

@@ -83,6 +83,18 @@ fn cues_follow_their_span_where_gaps_are_closed_up() {
     assert_eq!(cues(&clip), expected);
 }
 
+#[test]
+fn a_timecode_track_is_left_out_and_named() {
+    let rig = rig();
+    let source = rig.make("a.mov", "-c:a aac -timecode 10:00:00:00");
+    for container in [Container::Mov, Container::Ts] {
+        let (_, report) = rig.clip(&source, RANGE, container, |_| ());
+        let track = tracks(&report, TrackKind::Data)[0];
+        assert_eq!((track.track.codec.as_str(), track.fate), ("tmcd", TrackFate::Dropped));
+        assert_eq!(track.reason, "a timecode track counts from the start of its source");
+    }
+}
+
 /// A frame with the caption bytes `pair` in front of its slices (ATSC A/53 part 4, ITU-T H.264 §D.1.6).
 fn captioned(pair: [u8; 2]) -> Vec<u8> {
     let mut unit = vec![0, 0, 0, 1, 0x06, 0x04, 14, 0xb5, 0x00, 0x31];

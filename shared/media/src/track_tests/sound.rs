@@ -1,6 +1,6 @@
 //! Sound of every codec, in every container.
 
-use super::rig::{RATE, Rig, end, lateness, sound, tracks};
+use super::rig::{RATE, Rig, end, lateness, sound, text, tracks};
 use crate::{Compatibility, Container, TrackFate, TrackKind};
 
 /// Mark-in and mark-out, in milliseconds; the first is on a frame, so that sound is counted from where pictures are.
@@ -100,7 +100,44 @@ fn surround_stays_surround() {
             rig.make(&format!("{channels}.mkv"), &format!("-c:a pcm_s16le -af aformat=channel_layouts={layout}"));
         let (clip, _) = rig.clip(&source, RANGE, Container::Mp4, |_| ());
         let entries = ["-v", "error", "-select_streams", "a", "-show_entries", "stream=codec_name,channels"];
-        let found = super::rig::text("ffprobe", &[&entries[..], &["-of", "csv=p=0", &clip]].concat());
+        let found = text("ffprobe", &[&entries[..], &["-of", "csv=p=0", &clip]].concat());
         assert_eq!(found.trim(), format!("aac,{channels}"), "{layout}");
+    }
+}
+
+#[test]
+fn sound_of_odd_rates_is_resampled_to_the_sample() {
+    let rig = Rig::new();
+    for (rate, expected) in [(192_000, 96_000), (37_800, 44_100), (11_000, 11_025), (176_400, 88_200)] {
+        let source = rig.make(&format!("{rate}.mov"), &format!("-c:a pcm_s16le -ar {rate}"));
+        let (clip, _) = rig.clip(&source, RANGE, Container::Mp4, |_| ());
+        let entries = ["-v", "error", "-select_streams", "a", "-show_entries", "stream=sample_rate", "-of", "csv=p=0"];
+        assert_eq!(text("ffprobe", &[&entries[..], &[&clip]].concat()).trim(), expected.to_string());
+        let (heard, start) = sound(&clip, "a:0");
+        let mark_in = RANGE.0 as usize * RATE / 1_000;
+        for at in [RATE / 8, 2 * RATE] {
+            let late = lateness(&rig.noise[mark_in..], &heard, start, at);
+            // Half a sample of the lower rate, rounded up to samples of the reference.
+            assert!(late.abs() <= 3, "{rate}: {late} samples late at {at}");
+        }
+    }
+}
+
+#[test]
+fn time_stamps_that_jitter_do_not_tear_sound() {
+    let rig = Rig::new();
+    // Each is up to 8 ms late, as those of a network camera are.
+    let source = rig.make("a.mkv", "-c:a pcm_mulaw -ar 16000 -bsf:a setts=pts=PTS+mod(N*5\\,9):dts=PTS+mod(N*5\\,9)");
+    for container in [Container::Mp4, Container::Mov] {
+        let (clip, _) = rig.clip(&source, RANGE, container, |_| ());
+        let (heard, start) = sound(&clip, "a:0");
+        let mark_in = RANGE.0 as usize * RATE / 1_000;
+        for at in [RATE / 8, RATE, 2 * RATE] {
+            let late = lateness(&rig.noise[mark_in..], &heard, start, at);
+            assert!(late.abs() <= 9 * MILLISECOND, "{container:?}: {late} samples late at {at}");
+        }
+        // Nothing was dropped or put in between: the sound is like the source's over all its length.
+        let late = |at| lateness(&rig.noise[mark_in..], &heard, start, at);
+        assert!((late(RATE / 8) - late(2 * RATE)).abs() <= 3, "{container:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! What a pool makes of children that work and of children that don't.
 
 mod rogues;
+mod tracks;
 mod workers;
 
 use std::{
