@@ -3,7 +3,7 @@
 use crate::{
     Compatibility, Container, TrackFate, TrackInfo, TrackKind,
     audio::pcm,
-    ffmpeg::{SoundShape, Stream, is_synchronous},
+    ffmpeg::{SoundShape, Stream, can_decode, is_synchronous},
 };
 
 /// What becomes of a track.
@@ -54,7 +54,7 @@ pub(crate) enum Events {
 
 /// Decides what becomes of `stream`, which is not the video, in `container`.
 pub(crate) fn carry(stream: &Stream, container: Container, compatibility: Compatibility) -> Carry {
-    match stream.info.kind {
+    let carry = match stream.info.kind {
         TrackKind::Audio => sound(stream, container, compatibility),
         TrackKind::Subtitle => text(&stream.info.codec, container),
         TrackKind::Data => match data(&stream.info.codec, container) {
@@ -62,6 +62,12 @@ pub(crate) fn carry(stream: &Stream, container: Container, compatibility: Compat
             other => other,
         },
         TrackKind::Video => Carry::Drop("another video track was chosen".into()),
+    };
+    match carry {
+        Carry::Sound(reason) | Carry::Text(Some(reason)) if !can_decode(&stream.parameters) => {
+            Carry::Drop(format!("{reason}, and this build of FFmpeg can't decode it"))
+        }
+        carry => carry,
     }
 }
 

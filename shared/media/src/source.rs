@@ -150,8 +150,8 @@ impl SpanReader {
         }
         if part.format == Format::MpegTs && demuxer.has_klv() {
             let mut chain = Chain::of_part(host.clone(), part);
-            let pids = synchronous_pids(&mut chain).map_err(|error| Error::Io(format!("a source: {error}")))?;
-            demuxer.mark_synchronous(&pids);
+            // What can't be read here can't be read below either, and is told there.
+            demuxer.mark_synchronous(&synchronous_pids(&mut chain).unwrap_or_default());
         }
         if let Some(language) = &part.language {
             demuxer.assume_language(language);

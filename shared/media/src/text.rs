@@ -25,7 +25,7 @@ pub(crate) const TEXT_TIMEBASE: Timebase = Timebase::MILLIS;
 /// A QuickTime text without letters.
 pub(crate) const NO_TEXT: [u8; 2] = [0, 0];
 /// More cues than this at once are nobody's to read.
-const MAX_HELD: usize = 4_096;
+const MAX_HELD: usize = 512;
 
 /// A track of text in the file.
 pub(crate) enum TextTrack {

@@ -105,6 +105,10 @@ impl SpanRun {
 
     /// Whether `packet` comes so late that no sound of the clip is to be expected behind it.
     pub(super) fn is_beyond(&self, track: usize, packet: &Packet) -> bool {
+        // Text and data may have any time; nobody waits for them.
+        if matches!(self.audio.get(track), Some(Some(Passage::Text(_) | Passage::Events(..)))) {
+            return false;
+        }
         self.clocks[track].wall(pts(packet)).nanos_since(self.clock.wall(self.end)) > MAX_LAG
     }
 

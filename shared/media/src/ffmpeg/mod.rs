@@ -18,7 +18,7 @@ use std::sync::Once;
 
 use ffmpeg_next as ff;
 
-pub(crate) use decoder::{Decoder, Frame};
+pub(crate) use decoder::{Decoder, Frame, can_decode};
 pub(crate) use demuxer::{Demuxer, Stream};
 pub(crate) use encoder::{Encoder, EncoderSettings, VideoShape};
 pub(crate) use ff::Packet;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// More events than this after the end of a clip are nobody's to keep.
-const MAX_HELD: usize = 4_096;
+const MAX_HELD: usize = 256;
 
 /// Cuts one track of events of one span.
 pub(crate) struct EventCutter {

@@ -95,9 +95,10 @@ fn the_broadest_clips_have_aac() {
 #[test]
 fn surround_stays_surround() {
     let rig = Rig::new();
-    for (channels, layout) in [(6, "5.1"), (8, "7.1"), (4, "4.0"), (5, "5.0")] {
+    for (channels, layout) in [(6, "5.1"), (6, "5.1(side)"), (8, "7.1"), (4, "4.0"), (5, "5.0"), (7, "6.1"), (3, "2.1")]
+    {
         let source =
-            rig.make(&format!("{channels}.mkv"), &format!("-c:a pcm_s16le -af aformat=channel_layouts={layout}"));
+            rig.make(&format!("{layout}.mkv"), &format!("-c:a pcm_s16le -af aformat=channel_layouts={layout}"));
         let (clip, _) = rig.clip(&source, RANGE, Container::Mp4, |_| ());
         let entries = ["-v", "error", "-select_streams", "a", "-show_entries", "stream=codec_name,channels"];
         let found = text("ffprobe", &[&entries[..], &["-of", "csv=p=0", &clip]].concat());
