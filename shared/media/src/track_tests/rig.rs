@@ -208,7 +208,7 @@ pub(super) fn tracks(report: &ClipReport, kind: TrackKind) -> Vec<&TrackReport> 
 
 /// When the first frame of `stream` is shown or heard, in seconds.
 fn first_time(path: &str, stream: &str) -> f64 {
-    let entries = ["-show_entries", "frame=pts_time", "-read_intervals", "%+#3", "-of", "csv=p=0", path];
+    let entries = ["-show_entries", "frame=pts_time", "-read_intervals", "%+#80", "-of", "csv=p=0", path];
     let lines = text("ffprobe", &[&["-v", "error", "-select_streams", stream][..], &entries].concat());
     let first = lines.lines().find_map(|line| line.trim_matches(',').parse().ok());
     first.unwrap_or_else(|| panic!("{path} has no {stream}: {lines}"))

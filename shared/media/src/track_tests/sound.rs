@@ -1,7 +1,7 @@
 //! Sound of every codec, in every container.
 
 use super::rig::{RATE, Rig, end, lateness, sound, text, tracks};
-use crate::{Compatibility, Container, TrackFate, TrackKind};
+use crate::{Compatibility, Container, Cut, TrackFate, TrackKind};
 
 /// Mark-in and mark-out, in milliseconds; the first is on a frame, so that sound is counted from where pictures are.
 const RANGE: (i64, i64) = (1_320, 4_280);
@@ -140,5 +140,31 @@ fn time_stamps_that_jitter_do_not_tear_sound() {
         // Nothing was dropped or put in between: the sound is like the source's over all its length.
         let late = |at| lateness(&rig.noise[mark_in..], &heard, start, at);
         assert!((late(RATE / 8) - late(2 * RATE)).abs() <= 3, "{container:?}");
+    }
+}
+
+#[test]
+fn encoded_sound_follows_every_kind_of_cut() {
+    let rig = Rig::new();
+    // Keyframes are 2 s apart.
+    let range = (2_600, 4_280);
+    for (name, options) in [("a.mov", "-c:a alac"), ("b.mkv", "-c:a flac")] {
+        let source = rig.make(name, options);
+        for (cut, container) in [(Cut::Keyframe, Container::Ts), (Cut::EditList, Container::Mov)] {
+            let change = |task: &mut crate::ClipTask| {
+                task.cut = cut;
+                task.compatibility = Compatibility::Broadest;
+            };
+            let (clip, report) = rig.clip(&source, range, container, change);
+            assert_eq!(tracks(&report, TrackKind::Audio)[0].fate, TrackFate::Encoded);
+            let begin = report.actual.start.nanos() / 1_000_000;
+            assert_eq!(begin, if cut == Cut::Keyframe { 2_000 } else { 2_600 });
+            let (heard, start) = sound(&clip, "a:0");
+            let reference = &rig.noise[begin as usize * RATE / 1_000..];
+            for at in [RATE / 8, RATE] {
+                let late = lateness(reference, &heard, start, at);
+                assert!(late.abs() <= tolerance(name, container), "{name} {cut:?}: {late} samples late at {at}");
+            }
+        }
     }
 }
