@@ -120,6 +120,18 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// Has an event follow those before, however many come at once; they have no length to overlap with.
+    pub(crate) fn admit_event(&mut self, packet: &mut Packet) {
+        if let Some(last) = self.last_dts
+            && dts(packet).min(pts(packet)) <= last
+        {
+            packet.set_pts(Some(last + 1));
+            packet.set_dts(Some(last + 1));
+        }
+        self.last_dts = packet.dts();
+        self.last_end = pts(packet) + packet.duration();
+    }
+
     /// Where what was written ends, in ticks of the track.
     pub(crate) fn end(&self) -> i64 {
         self.last_end

@@ -9,6 +9,7 @@
 //! child    worker.rs     hidden subcommand: takes a task, closes the sandbox, runs it
 //!          sandbox.rs    what a child may still do
 //!          verbs         probe, thumbnail, clip, verify
+//!          carry.rs      what becomes of each track but the video; audio.rs, text.rs and ts.rs do it
 //!          ffmpeg/       everything that names FFmpeg, and all `unsafe`
 //! ```
 
@@ -36,6 +37,7 @@ mod probe;
 mod sandbox;
 mod source;
 mod task;
+mod text;
 mod thumbnail;
 pub mod time;
 #[cfg(test)]

@@ -106,6 +106,9 @@ impl Timebase {
     /// Nanoseconds.
     pub const NANOS: Self = Self { num: 1, den: NANOS as i32 };
 
+    /// Milliseconds.
+    pub(crate) const MILLIS: Self = Self { num: 1, den: 1_000 };
+
     /// `num / den` seconds per tick; `None` unless both are positive.
     pub fn new(num: i32, den: i32) -> Option<Self> {
         (num > 0 && den > 0).then_some(Self { num, den })

@@ -1,7 +1,13 @@
 //! Reading a finished transport stream for conformance (ISO/IEC 13818-1): sync bytes, continuity, and how many PES packets
 //! each PID carries. It looks at four bytes of each packet, so that it takes no longer than reading does.
 
+mod map;
+mod sections;
+
 use std::{collections::BTreeMap, fs::File, io, os::unix::fs::FileExt};
+
+pub(crate) use map::synchronous_pids;
+pub(crate) use sections::{SectionWriter, announced, stamped};
 
 /// Bytes in a packet.
 const PACKET: usize = 188;
@@ -49,7 +55,7 @@ impl TsScan {
         if packet.len() < PACKET || packet[0] != 0x47 {
             return Some("no packet begins".into());
         }
-        let pid = u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2]);
+        let pid = pid_of(packet);
         let has_payload = packet[3] & 0x10 != 0;
         if pid == NULL_PID {
             return None;
@@ -63,6 +69,11 @@ impl TsScan {
         let expected = if has_payload { (last + 1) & 0x0f } else { last };
         (counter != expected).then(|| format!("PID {pid} counts {counter} after {last}"))
     }
+}
+
+/// The PID of a whole packet.
+fn pid_of(packet: &[u8]) -> u16 {
+    u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2])
 }
 
 /// Fills `block`, but for the end of the file.

@@ -55,8 +55,9 @@ impl Thread {
     fn follow(&mut self, claimed: i64, samples: i64, rate: i64, target: i64) -> bool {
         let length = samples * target / rate.max(1);
         let slack = (length * 3 / 4).clamp(target / LEAST_SLACK, target / MOST_SLACK);
-        let expected = self.anchor.map(|anchor| anchor + self.read * target / self.rate.max(1));
-        let is_new = self.rate != rate || expected.is_none_or(|expected| (claimed - expected).abs() > slack);
+        let expected = self.anchor.map(|anchor| anchor.saturating_add(self.read * target / self.rate.max(1)));
+        let is_new =
+            self.rate != rate || expected.is_none_or(|expected| claimed.abs_diff(expected) > slack.unsigned_abs());
         if is_new {
             *self = Self { anchor: Some(claimed), read: 0, rate, next: self.next };
         }
@@ -214,7 +215,7 @@ impl SoundRun {
     /// Puts samples behind those before, less what lies outside of the span.
     fn put(&mut self, mut samples: Samples, track: &mut SoundTrack, out: &mut Vec<Packet>) -> Result<(), Error> {
         let at = self.thread.next;
-        self.thread.next += samples.len() as i64;
+        self.thread.next = at.saturating_add(samples.len() as i64);
         let (from, to) = (track.position(self.offset), track.position(self.place(self.mark_out)));
         let at = samples.keep(at, from, to);
         track.put(at, samples, out)

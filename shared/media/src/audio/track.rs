@@ -80,11 +80,15 @@ impl SoundTrack {
     /// # Errors
     /// `Unsupported` if it can't be encoded.
     pub(crate) fn encoded(stream: &Stream) -> Result<Self, Error> {
-        let shape = known_shape(stream)?;
-        let shape = shape.encodable(aac_rate(shape.rate));
-        let bits = i64::from(shape.channels) * CHANNEL_BITS * i64::from(shape.rate.min(44_100)) / 44_100;
-        let settings = SoundSettings { encoder: "aac", shape, bit_rate: bits, options: Vec::new() };
-        let encoder = Box::new(SoundEncoder::open(&settings)?);
+        let source = known_shape(stream)?;
+        let rate = aac_rate(source.rate);
+        let open = |shape: SoundShape| {
+            let bits = i64::from(shape.channels) * CHANNEL_BITS * i64::from(rate.min(44_100)) / 44_100;
+            let settings = SoundSettings { encoder: "aac", shape, bit_rate: bits, options: Vec::new() };
+            SoundEncoder::open(&settings).map(|encoder| (shape, Box::new(encoder)))
+        };
+        // What channels are arranged in a way that the encoder doesn't know become two.
+        let (shape, encoder) = open(source.encodable(rate)).or_else(|_| open(source.stereo(rate)))?;
         let empty = vec![Vec::new(); usize::try_from(shape.channels).unwrap_or(0)];
         Ok(Self { shape, cursor: 0, written: 0, output: Output::Encoder(encoder, empty) })
     }

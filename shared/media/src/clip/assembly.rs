@@ -53,7 +53,7 @@ pub(super) struct Assembly<'a> {
     /// The first span, open.
     open: Option<(SpanReader, Opening)>,
     pub(super) tally: Tally,
-    tracks: Vec<TrackReport>,
+    pub(super) tracks: Vec<TrackReport>,
     pub(super) warnings: Vec<String>,
     holes: Vec<Hole>,
     /// Those that are left as they are: at the ends of spans, or small.
@@ -66,7 +66,7 @@ pub(super) struct Assembly<'a> {
 #[derive(Default)]
 pub(super) struct Tally {
     /// Where the next span begins in the file, in nanoseconds.
-    offset: i64,
+    pub(super) offset: i64,
     frames: u64,
     encoded_frames: u64,
     hidden: i64,
@@ -155,7 +155,7 @@ impl<'a> Assembly<'a> {
         if let (Some(header), Some(sets)) = (&self.sets, &self.news) {
             return Ok(Made::NeedsSets { header: header.clone(), sets: sets.clone() });
         }
-        self.finish_sound()?;
+        self.finish_tracks()?;
         self.finish()
     }
 
@@ -419,7 +419,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn index_needed(&self) -> u64 {
-        let samples: u64 = self.layout.iter().map(|layout| layout.packets).sum();
+        let samples: u64 = self.layout.iter().map(TrackLayout::samples).sum();
         let configuration: u64 = self.layout.iter().map(TrackLayout::configuration_bytes).sum();
         layout::index_bound(self.task, samples, configuration)
     }
@@ -427,8 +427,8 @@ impl<'a> Assembly<'a> {
     fn expected(&self) -> Expected {
         Expected {
             container: self.task.container,
-            tracks: self.layout.iter().filter(|layout| layout.output.is_some()).map(|layout| layout.units).collect(),
-            video: self.video.and_then(|video| self.layout[video].output),
+            tracks: self.units(),
+            video: self.video.map(|video| self.layout[..video].iter().filter(|layout| layout.output.is_some()).count()),
             duration: self.tally.offset,
             hidden: self.tally.hidden,
             encoded: self.tally.encoded_frames > 0,

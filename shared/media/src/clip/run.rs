@@ -2,15 +2,17 @@
 
 use super::{
     method::{Method, Wanted},
-    tracks::{TrackLayout, has_passage},
+    tracks::TrackLayout,
 };
 use crate::{
     ClipTask, Container, Cut, Error,
     audio::{AudioCutter, Edges, SoundRun},
+    carry::Carry,
     cut::{Bounds, Opening},
     ffmpeg::{Packet, audio_frame},
-    passage::Passage,
+    passage::{Lane, Passage},
     source::{Clock, SpanReader, frame_nanos, pts},
+    text::{EventCutter, TextRun},
     time::{NANOS, Rounding, Timebase, WallTime},
 };
 
@@ -140,6 +142,10 @@ impl SpanRun {
 
     /// Whether `packet` comes so late that no sound of the clip is to be expected behind it.
     pub(super) fn is_beyond(&self, track: usize, packet: &Packet) -> bool {
+        // Text and data may have any time; nobody waits for them.
+        if matches!(self.audio.get(track), Some(Some(Passage::Text(_) | Passage::Events(..)))) {
+            return false;
+        }
         self.clocks[track].wall(pts(packet)).nanos_since(self.clock.wall(self.end)) > MAX_LAG
     }
 
@@ -159,20 +165,24 @@ fn passage(
 ) -> Result<Option<Passage>, Error> {
     let layout = &place.tracks[track];
     let clock = reader.clock(track);
-    match &layout.sound {
-        Some(sound) => {
-            // Without video nothing else can move the end; manifests round.
-            let is_final = reader.video().is_none();
-            let slack = if is_final && wanted.mark_out.is_none() { NANOS } else { 0 };
-            let end = (wanted.end().saturating_add_nanos(slack), is_final);
-            let run = SoundRun::new(reader.stream(track), sound, clock, (start, place.offset), end)?;
-            Ok(Some(Passage::Sound(Box::new(run))))
+    // Without video nothing else can move the end; manifests round.
+    let is_final = reader.video().is_none();
+    let slack = if is_final && wanted.mark_out.is_none() { NANOS } else { 0 };
+    let end = (wanted.end().saturating_add_nanos(slack), is_final);
+    let begin = (start, place.offset);
+    Ok(match (&layout.lane, &layout.carry) {
+        (_, None | Some(Carry::Drop(_))) => None,
+        (Lane::Sound(sound), _) => {
+            let run = SoundRun::new(reader.stream(track), sound, clock, begin, end)?;
+            Some(Passage::Sound(Box::new(run)))
         }
-        None if has_passage(layout) => {
-            Ok(Some(Passage::Frames(clock, frames(reader, track, edges, start, wanted.mark_out))))
+        (Lane::Text(_), _) => Some(Passage::Text(TextRun::new(clock, begin, end))),
+        (Lane::Packets, Some(Carry::Events(kind))) => {
+            let cutter = EventCutter::new(clock.nearest(start), clock.at_or_after(end.0), *kind);
+            Some(Passage::Events(clock, cutter))
         }
-        None => Ok(None),
-    }
+        (Lane::Packets, _) => Some(Passage::Frames(clock, frames(reader, track, edges, start, wanted.mark_out))),
+    })
 }
 
 /// The cutter of an audio track that is copied. Without video nothing else can move the end, so it is final at once.

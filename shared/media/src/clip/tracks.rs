@@ -7,12 +7,14 @@ use super::{
     run::SpanRun,
 };
 use crate::{
-    ClipTask, Cut, Damage, Error, GapFill, TrackKind,
+    ClipTask, Container, Cut, Damage, Error, GapFill, TrackFate, TrackKind,
     audio::{FILL_STEP, Order, Silence, SoundTrack},
     carry::{Carry, carry},
-    ffmpeg::{Encoder, OutputStream, Packet, extradata},
+    ffmpeg::{Encoder, OutputStream, Packet, extradata, packet_of},
     nal::ParameterSets,
+    passage::{Lane, Passage},
     source::{SpanReader, pts},
+    text::{NO_TEXT, TEXT_TIMEBASE, TextTrack},
     time::{Rounding, Timebase},
 };
 
@@ -22,8 +24,8 @@ pub(super) struct TrackLayout {
     pub(super) carry: Option<Carry>,
     /// Its index in the file, if it is in it.
     pub(super) output: Option<usize>,
-    /// Where its samples go, if it is written sample by sample.
-    pub(super) sound: Option<SoundTrack>,
+    /// What it keeps from span to span.
+    pub(super) lane: Lane,
     /// What gaps in it are filled with, if they are to be, it is sound, and it is copied; or why they can't be.
     silence: Option<Result<Silence, Error>>,
     /// Seconds in a tick of the packets that are written.
@@ -64,20 +66,26 @@ pub(super) fn layouts(task: &ClipTask, reader: &SpanReader) -> Result<Vec<TrackL
         .map(|track| {
             let stream = reader.stream(track);
             let carry = (Some(track) != reader.video()).then(|| carry(stream, task.container, task.compatibility));
-            let sound = match &carry {
-                Some(Carry::Sound(_)) => Some(SoundTrack::encoded(stream)?),
-                Some(Carry::Samples) => Some(SoundTrack::pcm(stream)?),
-                _ => None,
+            let lane = match &carry {
+                Some(Carry::Sound(_)) => Lane::Sound(Box::new(SoundTrack::encoded(stream)?)),
+                Some(Carry::Samples) => Lane::Sound(Box::new(SoundTrack::pcm(stream)?)),
+                Some(Carry::Text(None)) => Lane::Text(TextTrack::Copied),
+                Some(Carry::Text(Some(_))) => Lane::Text(TextTrack::converted(stream)?),
+                Some(Carry::Frames | Carry::Events(_) | Carry::Drop(_)) | None => Lane::Packets,
             };
             let output = (!matches!(carry, Some(Carry::Drop(_)))).then(|| {
                 outputs += 1;
                 outputs - 1
             });
-            let timebase = sound.as_ref().map_or(stream.timebase, SoundTrack::timebase);
+            let timebase = match &lane {
+                Lane::Packets => stream.timebase,
+                Lane::Sound(track) => track.timebase(),
+                Lane::Text(_) => TEXT_TIMEBASE,
+            };
             let is_filled = task.gaps == GapFill::Black && stream.info.kind == TrackKind::Audio;
             let silence = (is_filled && carry == Some(Carry::Frames)).then(|| Silence::like(stream));
             let (signature, order) = (Signature::of(reader, track), Order::default());
-            Ok(TrackLayout { carry, output, sound, silence, timebase, signature, order, packets: 0, units: 0 })
+            Ok(TrackLayout { carry, output, lane, silence, timebase, signature, order, packets: 0, units: 0 })
         })
         .collect()
 }
@@ -98,6 +106,11 @@ impl TrackLayout {
             Some(Carry::Sound(_) | Carry::Drop(_)) => other.kind == self.signature.kind,
             _ => other == self.signature,
         }
+    }
+
+    /// How many samples the index will have of it, or more: behind each cue the muxer writes an empty one.
+    pub(super) fn samples(&self) -> u64 {
+        if matches!(self.lane, Lane::Text(_)) { 2 * self.packets + 2 } else { self.packets }
     }
 
     /// Bytes of its codec configuration.
@@ -121,7 +134,7 @@ pub(super) fn output_streams(
     written
         .map(|(track, layout)| {
             let stream = reader.stream(track);
-            let encoded = layout.sound.as_ref().and_then(SoundTrack::parameters);
+            let encoded = layout.lane.parameters();
             let (parameters, configuration) = match (&layout.carry, &chosen.method) {
                 (None, Method::Encode(encode)) => (Encoder::open(&encode.shape, &encode.settings)?.parameters(), None),
                 (None, method) => (stream.parameters.clone(), configuration(stream, method, sets)),
@@ -149,7 +162,7 @@ impl Assembly<'_> {
         for track in 0..run.audio.len() {
             let Some(passage) = &mut run.audio[track] else { continue };
             let mut ready = Vec::new();
-            passage.settle(end, self.layout[track].sound.as_mut(), &mut ready)?;
+            passage.settle(end, &mut self.layout[track].lane, &mut ready)?;
             self.write_all(run, track, ready)?;
         }
         Ok(())
@@ -163,13 +176,13 @@ impl Assembly<'_> {
             self.fill_samples(track, begin - FILL_STEP)?;
         }
         let Some(passage) = &mut run.audio[track] else { return Ok(()) };
-        let sound = &mut self.layout[track].sound;
+        let lane = &mut self.layout[track].lane;
         let mut ready = Vec::new();
-        passage.push(packet, sound.as_mut(), &mut ready)?;
+        passage.push(packet, lane, &mut ready)?;
         if run.video.is_none() {
-            let reached = match sound {
-                Some(sound) => passage.reached(sound),
-                None => ready.last().map(|last| run.clocks[track].wall(pts(last) + last.duration())),
+            let reached = match (&*passage, &*lane) {
+                (Passage::Frames(clock, _), _) => ready.last().map(|last| clock.wall(pts(last) + last.duration())),
+                (passage, lane) => passage.reached(lane),
             };
             run.end = reached.map_or(run.end, |reached| run.end.max(run.clock.nearest(reached)));
         }
@@ -180,7 +193,7 @@ impl Assembly<'_> {
     fn fill_samples(&mut self, track: usize, end: i64) -> Result<(), Error> {
         let mut is_short = true;
         while is_short {
-            let Some(sound) = &mut self.layout[track].sound else { return Ok(()) };
+            let Lane::Sound(sound) = &mut self.layout[track].lane else { return Ok(()) };
             let mut ready = Vec::new();
             is_short = sound.fill(end, FILL_STEP, &mut ready)?;
             ready.into_iter().try_for_each(|packet| self.put(track, packet))?;
@@ -216,11 +229,12 @@ impl Assembly<'_> {
     /// The span has been read: what its decoders hold comes out.
     pub(super) fn finish_passages(&mut self, run: &mut SpanRun) -> Result<(), Error> {
         for track in 0..run.audio.len() {
-            let (Some(passage), Some(sound)) = (&mut run.audio[track], &mut self.layout[track].sound) else { continue };
+            let Some(passage) = &mut run.audio[track] else { continue };
+            let lane = &mut self.layout[track].lane;
             let mut ready = Vec::new();
-            passage.finish(sound, &mut ready)?;
+            passage.finish(run.clock.wall(run.end), lane, &mut ready)?;
             if run.video.is_none()
-                && let Some(reached) = passage.reached(sound)
+                && let Some(reached) = passage.reached(lane)
             {
                 run.end = run.end.max(run.clock.nearest(reached));
             }
@@ -229,10 +243,38 @@ impl Assembly<'_> {
         Ok(())
     }
 
-    /// The last span has been written: what encoders hold comes out.
-    pub(super) fn finish_sound(&mut self) -> Result<(), Error> {
+    /// The last span has been written: what encoders hold comes out. A track of text without a cue gets an empty one, and
+    /// a track without anything is reported as dropped: MP4 and MOV don't hold tracks without samples.
+    pub(super) fn finish_tracks(&mut self) -> Result<(), Error> {
+        self.finish_sound()?;
+        let length = Timebase::NANOS.rescale(self.tally.offset, TEXT_TIMEBASE, Rounding::Down);
         for track in 0..self.layout.len() {
-            let Some(sound) = &mut self.layout[track].sound else { continue };
+            let layout = &self.layout[track];
+            if layout.packets > 0 || layout.output.is_none() || self.task.container == Container::Ts {
+                continue;
+            }
+            match layout.lane {
+                Lane::Text(_) if length > 0 => self.put(track, packet_of(&NO_TEXT, 0, length))?,
+                _ => {
+                    self.layout[track].output = None;
+                    let report = &mut self.tracks[track];
+                    (report.fate, report.codec) = (TrackFate::Dropped, String::new());
+                    report.reason = "it holds nothing in the range".into();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the muxer will have written of each track of the file; `None` where it adds samples of its own.
+    pub(super) fn units(&self) -> Vec<Option<u64>> {
+        let written = self.layout.iter().filter(|layout| layout.output.is_some());
+        written.map(|layout| (!matches!(layout.lane, Lane::Text(_))).then_some(layout.units)).collect()
+    }
+
+    fn finish_sound(&mut self) -> Result<(), Error> {
+        for track in 0..self.layout.len() {
+            let Lane::Sound(sound) = &mut self.layout[track].lane else { continue };
             let mut ready = Vec::new();
             sound.finish(&mut ready)?;
             for packet in ready {
@@ -251,8 +293,10 @@ impl Assembly<'_> {
         let is_video = Some(track) == self.video;
         let layout = &mut self.layout[track];
         let Some(output) = layout.output else { return Ok(()) };
-        if !layout.order.admit(&mut packet, !is_video)? {
-            return Ok(());
+        match layout.carry {
+            Some(Carry::Text(_) | Carry::Events(_)) => layout.order.admit_event(&mut packet),
+            _ if !layout.order.admit(&mut packet, !is_video)? => return Ok(()),
+            _ => {}
         }
         let units = match layout.carry {
             Some(Carry::Samples) => packet.duration().unsigned_abs(),
@@ -270,9 +314,4 @@ impl Assembly<'_> {
         layout.units += units;
         Ok(())
     }
-}
-
-/// A passage, where what becomes of a track has one.
-pub(super) fn has_passage(layout: &TrackLayout) -> bool {
-    matches!(layout.carry, Some(Carry::Frames | Carry::Samples | Carry::Sound(_)))
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    Error,
+    Error, TrackKind,
     ffmpeg::Packet,
     plan::settle_start,
     source::{SpanReader, TrackPacket, dts, pts},
@@ -14,6 +14,8 @@ use crate::{
 const BACK: [i64; 5] = [0, 2, 10, 60, 600];
 /// Audio is kept from so long before the keyframe: enough for any codec's priming.
 const AUDIO_LEAD: i64 = NANOS;
+/// Text is kept from so much longer before it: it may still be shown.
+const TEXT_LEAD: i64 = 60 * NANOS;
 /// A GOP with more frames than this is no recording's.
 const MAX_GOP: usize = 100_000;
 
@@ -52,7 +54,7 @@ pub(crate) fn open_at(reader: &mut SpanReader, instant: WallTime) -> Result<Open
     }
     let mut opening = None;
     for seconds in BACK {
-        reader.seek(instant.saturating_add_nanos(-seconds * NANOS))?;
+        reader.seek(instant.saturating_add_nanos(-seconds * NANOS - reader.text_lead()))?;
         let found = read_opening(reader, video, ticks)?;
         let reaches = found.video.first().is_some_and(|key| pts(key) <= ticks);
         let is_start = reader.clock(video).at_or_after(instant.saturating_add_nanos(-seconds * NANOS))
@@ -82,7 +84,12 @@ fn read_opening(reader: &mut SpanReader, video: usize, mark_in: i64) -> Result<O
         let restarts = packet.is_key() && pts(&packet) <= mark_in;
         if restarts {
             let keep_from = reader.clock(video).wall(pts(&packet)).saturating_add_nanos(-AUDIO_LEAD);
-            opening.others.retain(|other| reader.clock(other.track).wall(other.pts()) >= keep_from);
+            opening.others.retain(|other| {
+                let is_text = reader.stream(other.track).info.kind == TrackKind::Subtitle;
+                let lead = if is_text { TEXT_LEAD } else { 0 };
+                let end = reader.clock(other.track).wall(other.pts() + other.packet.duration().max(0));
+                end >= keep_from.saturating_add_nanos(-lead)
+            });
             opening.video.clear();
             times.clear();
         }

@@ -29,6 +29,11 @@ impl Frame {
     }
 }
 
+/// Whether this build can decode a track.
+pub(crate) fn can_decode(parameters: &ff::codec::Parameters) -> bool {
+    ff::decoder::find(parameters.id()).is_some()
+}
+
 /// A decoder of one track.
 pub(crate) struct Decoder {
     inner: ff::decoder::Opened,

@@ -101,6 +101,21 @@ impl Demuxer {
         &self.streams
     }
 
+    /// Whether there is KLV metadata, of which it isn't known whether it is synchronous.
+    pub(crate) fn has_klv(&self) -> bool {
+        self.streams.iter().any(|stream| stream.parameters.id() == ff::codec::Id::SMPTE_KLV)
+    }
+
+    /// Says of which PIDs KLV metadata is synchronous: a muxer must say so again.
+    pub(crate) fn mark_synchronous(&mut self, pids: &[u16]) {
+        for stream in self.streams.iter_mut().filter(|stream| pids.contains(&stream.id)) {
+            if stream.parameters.id() == ff::codec::Id::SMPTE_KLV {
+                // SAFETY: the parameters are ours alone; a number is set.
+                unsafe { (*stream.parameters.as_mut_ptr()).profile = ff::ffi::FF_PROFILE_KLVA_SYNC };
+            }
+        }
+    }
+
     /// Says what language the tracks are in, as a manifest states it, where they don't say themselves.
     pub(crate) fn assume_language(&mut self, tag: &str) {
         let Some(language) = iso_639_2(tag) else { return };
@@ -193,6 +208,9 @@ fn open_input(mut io: StreamIo, format: Format, thorough: bool) -> Result<ff::fo
     options.set("max_streams", MAX_STREAMS);
     options.set("probesize", PROBE_BYTES);
     options.set("analyzeduration", PROBE_MICROS);
+    // The times of teletext are believed: FFmpeg would take those that are far ahead of the clock, as its own muxer writes
+    // them, for wrong.
+    options.set("fix_teletext_pts", "0");
     // Sources that a MOV names in its `dref` box would be opened by path.
     if format == Format::Mp4 {
         options.set("enable_drefs", "0");
@@ -284,6 +302,12 @@ unsafe fn check_claims(context: *const ff::ffi::AVFormatContext) -> Result<(), E
     Ok(())
 }
 
+/// What a container calls a codec that FFmpeg doesn't know: `wvtt`, `tmcd`.
+fn tag_name(tag: u32) -> Option<String> {
+    let bytes = tag.to_le_bytes();
+    bytes.iter().all(u8::is_ascii_alphanumeric).then(|| bytes.iter().map(|byte| char::from(*byte)).collect())
+}
+
 fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
     // A copy of the parameters: they outlive the context.
     let parameters = stream.parameters().clone();
@@ -291,7 +315,9 @@ fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
     let (codec, size) = unsafe {
         let raw = &*parameters.as_ptr();
         let name = std::ffi::CStr::from_ptr(ff::ffi::avcodec_get_name(raw.codec_id));
-        (name.to_string_lossy().into_owned(), (raw.width.unsigned_abs(), raw.height.unsigned_abs()))
+        let name = name.to_string_lossy().into_owned();
+        let name = if name == "none" { tag_name(raw.codec_tag).unwrap_or(name) } else { name };
+        (name, (raw.width.unsigned_abs(), raw.height.unsigned_abs()))
     };
     let kind = match parameters.medium() {
         ff::media::Type::Video => TrackKind::Video,

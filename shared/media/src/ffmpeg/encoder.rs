@@ -3,7 +3,7 @@
 use ff::{Rational, codec::Parameters};
 use ffmpeg_next as ff;
 
-use super::{Frame, Packet, decoder::empty_frame};
+use super::{Frame, Packet, captions::Captions, decoder::empty_frame};
 use crate::{Error, time::Timebase};
 
 /// Pixel formats that x264 and x265 take as they are.
@@ -158,6 +158,8 @@ pub(crate) struct Encoder {
     packet: Packet,
     /// What converts pictures of another format or size, and which.
     scaler: Option<(Picture, ff::software::scaling::Context)>,
+    /// Captions inside the pictures, where the encoder doesn't write them itself.
+    captions: Option<Captions>,
 }
 
 impl Encoder {
@@ -210,7 +212,8 @@ impl Encoder {
             options.set(key, value);
         }
         let inner = video.open_with(options).map_err(fail)?;
-        Ok(Self { inner, shape, packet: Packet::empty(), scaler: None })
+        let captions = (settings.encoder == "libx265").then(Captions::default);
+        Ok(Self { inner, shape, packet: Packet::empty(), scaler: None, captions })
     }
 
     /// What a muxer needs to know of the encoded track, parameter sets included.
@@ -231,6 +234,9 @@ impl Encoder {
         let mut converted = self.conform(frame)?;
         let raw = converted.as_mut().unwrap_or(&mut frame.0);
         raw.set_pts(Some(pts));
+        if let Some(captions) = &mut self.captions {
+            captions.keep(raw, pts);
+        }
         // SAFETY: the frame is valid and ours. The source's picture type would force the encoder's.
         unsafe { (*raw.as_mut_ptr()).pict_type = ff::ffi::AVPictureType::AV_PICTURE_TYPE_NONE };
         self.inner.send_frame(raw).map_err(encode_error)?;
@@ -249,7 +255,10 @@ impl Encoder {
     fn drain(&mut self, each: &mut dyn FnMut(&mut Packet) -> Result<(), Error>) -> Result<(), Error> {
         loop {
             match self.inner.receive_packet(&mut self.packet) {
-                Ok(()) => each(&mut self.packet)?,
+                Ok(()) => match self.captions.as_mut().and_then(|captions| captions.add(&self.packet)) {
+                    Some(mut packet) => each(&mut packet)?,
+                    None => each(&mut self.packet)?,
+                },
                 Err(ff::Error::Eof) => return Ok(()),
                 Err(ff::Error::Other { errno }) if errno == ff::error::EAGAIN => return Ok(()),
                 Err(error) => return Err(encode_error(error)),

@@ -1,6 +1,7 @@
 //! Everything that names FFmpeg, and all `unsafe` of the suite. Outside of it there are packets, frames, demuxers, codecs
 //! and muxers, but no pointers.
 
+mod captions;
 mod decoder;
 mod demuxer;
 mod encoder;
@@ -11,12 +12,13 @@ mod packet;
 mod picture;
 mod sound;
 mod sound_encoder;
+mod text;
 
 use std::sync::Once;
 
 use ffmpeg_next as ff;
 
-pub(crate) use decoder::{Decoder, Frame};
+pub(crate) use decoder::{Decoder, Frame, can_decode};
 pub(crate) use demuxer::{Demuxer, Stream};
 pub(crate) use encoder::{Encoder, EncoderSettings, VideoShape};
 pub(crate) use ff::Packet;
@@ -24,11 +26,13 @@ pub(crate) use ff::codec::Parameters;
 pub(crate) use labels::Labels;
 pub(crate) use muxer::{Muxer, MuxerOptions, OutputStream};
 pub(crate) use packet::{
-    audio_frame, bit_rate, empty_packet, extradata, is_interlaced, is_plain_aac, new_packet, packet_of, share,
+    audio_frame, bit_rate, empty_packet, extradata, is_interlaced, is_plain_aac, is_synchronous, new_packet, packet_of,
+    share,
 };
 pub(crate) use picture::jpeg;
 pub(crate) use sound::{Planes, Resampler, SoundShape};
 pub(crate) use sound_encoder::{SoundEncoder, SoundSettings};
+pub(crate) use text::{Caption, TextConverter};
 
 use crate::Error;
 
@@ -42,6 +46,7 @@ pub(crate) fn warm_up() {
             let _ = ff::decoder::find(codec);
             let _ = ff::encoder::find(codec);
         }
+        text::warm_up();
     });
 }
 

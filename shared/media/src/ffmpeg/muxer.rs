@@ -20,6 +20,7 @@ use crate::{
     Container, Error,
     digest::{FileDigest, RunningDigest},
     time::Timebase,
+    ts::SectionWriter,
 };
 
 /// Bytes written at once.
@@ -27,6 +28,8 @@ const BUFFER: usize = 1 << 20;
 /// How far a TS multiplexer may run ahead of the clock, in microseconds: 0.7 s, as T-STD buffers allow.
 const TS_MAX_DELAY: i32 = 700_000;
 
+/// The PID of the first track of a TS that FFmpeg writes.
+const FIRST_PID: u16 = 0x100;
 /// A TS of a single frame can be too short for readers to tell what it is.
 const MIN_TS_PACKETS: u64 = 64;
 /// A TS packet that carries nothing (ISO/IEC 13818-1 §2.4.1).
@@ -91,7 +94,16 @@ impl Muxer {
         let sink = Sink::new(file, digest.clone());
         let (fault, length) = (sink.fault.clone(), sink.length.clone());
         let fail = |error| fault.explain(output_error("starting the output", error));
-        let io = StreamIo::from_write_seek_with_capacity(sink, BUFFER).map_err(fail)?;
+        let is_splices = |stream: &OutputStream| stream.parameters.id() == ff::codec::Id::SCTE_35;
+        let splices: Vec<u16> =
+            (FIRST_PID..).zip(streams).filter(|(_, stream)| is_splices(stream)).map(|(pid, _)| pid).collect();
+        let io = match options.container {
+            Container::Ts if !splices.is_empty() => {
+                StreamIo::from_write_seek_with_capacity(SectionWriter::new(sink, &splices), BUFFER)
+            }
+            _ => StreamIo::from_write_seek_with_capacity(sink, BUFFER),
+        };
+        let io = io.map_err(fail)?;
         let mut output = ff::format::output_to_stream(io, None, Some(name)).map_err(fail)?;
         for stream in streams {
             add_stream(&mut output, stream, options.container)?;

@@ -54,6 +54,13 @@ pub(crate) fn bit_rate(parameters: &ff::codec::Parameters) -> Option<i64> {
     Some(unsafe { (*parameters.as_ptr()).bit_rate }).filter(|bits| *bits > 0)
 }
 
+/// Whether a track is synchronous KLV metadata (SMPTE RP 217).
+pub(crate) fn is_synchronous(parameters: &ff::codec::Parameters) -> bool {
+    // SAFETY: the parameters are valid for the borrow; a number is read.
+    let profile = unsafe { (*parameters.as_ptr()).profile };
+    parameters.id() == ff::codec::Id::SMPTE_KLV && profile == ff::ffi::FF_PROFILE_KLVA_SYNC
+}
+
 /// Whether AAC is of low complexity, without the extensions that double its rate or its channels.
 pub(crate) fn is_plain_aac(parameters: &ff::codec::Parameters) -> bool {
     // SAFETY: the parameters are valid for the borrow; a number is read.

@@ -46,13 +46,18 @@ impl SoundShape {
     /// The shape with another rate, and no more channels than an encoder takes.
     pub(crate) fn encodable(self, rate: i32) -> Self {
         if self.channels > MAX_CHANNELS {
-            return Self { rate, channels: 2, mask: 0 };
+            return self.stereo(rate);
         }
         // Surround is encoded as the layout that needs no description of its own, whichever name its rear channels have.
         const SIDE: u64 = ff::ffi::AV_CH_SIDE_LEFT | ff::ffi::AV_CH_SIDE_RIGHT;
         const BACK: u64 = ff::ffi::AV_CH_BACK_LEFT | ff::ffi::AV_CH_BACK_RIGHT;
         let is_surround = matches!(self.channels, 5 | 6) && self.mask & (SIDE | BACK) == SIDE;
         Self { rate, mask: if is_surround { self.mask & !SIDE | BACK } else { self.mask }, ..self }
+    }
+
+    /// Two channels of another rate.
+    pub(crate) fn stereo(self, rate: i32) -> Self {
+        Self { rate, channels: 2, mask: 0 }
     }
 
     /// The layout as libav wants it. It owns no memory.

@@ -12,10 +12,12 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     Anchor, Error, Format, Part, Piece, Segment, Span, TrackInfo, TrackKind,
+    carry::refusal,
     chain::{Bytes, Chain},
     ffmpeg::{Demuxer, Packet, Parameters, Stream, VideoShape, empty_packet},
     host::Host,
     time::{NANOS, Rounding, Timebase, WallTime},
+    ts::synchronous_pids,
 };
 
 pub(crate) use clock::Clock;
@@ -30,6 +32,8 @@ const HALF_FRAME: i64 = NANOS / 50;
 /// How many packets may come before the first keyframe of a segment that tells the time.
 const MAX_ANCHOR_PACKETS: usize = 20_000;
 
+/// Text is shown for no longer than this, but for what is meant to stay.
+const TEXT_LEAD: i64 = 10 * NANOS;
 /// A track that is read.
 pub(crate) struct SourceTrack {
     part: usize,
@@ -84,6 +88,8 @@ struct OpenPart {
     /// The segments, to tell which of them is at fault.
     segments: Vec<Segment>,
     ahead: VecDeque<TrackPacket>,
+    /// When, by its own clock, the last packet of video or sound was; all tracks of a TS have the same.
+    near: Option<i64>,
     ended: bool,
     /// Whether it is a single file that can be searched.
     seekable: bool,
@@ -104,7 +110,8 @@ impl SpanReader {
         for part in &span.parts {
             reader.add_part(host, part, thorough)?;
         }
-        if reader.tracks.is_empty() {
+        let is_media = |kind| matches!(kind, TrackKind::Video | TrackKind::Audio);
+        if !(0..reader.tracks.len()).any(|track| is_media(reader.stream(track).info.kind)) {
             return Err(Error::Unusable("the source has neither video nor audio".into()));
         }
         Ok(reader)
@@ -127,6 +134,11 @@ impl SpanReader {
             demuxer = Demuxer::open(Chain::new(host.clone(), pieces), part.format, thorough)?;
             start = *wall;
         }
+        if part.format == Format::MpegTs && demuxer.has_klv() {
+            let mut chain = Chain::of_part(host.clone(), part);
+            // What can't be read here can't be read below either, and is told there.
+            demuxer.mark_synchronous(&synchronous_pids(&mut chain).unwrap_or_default());
+        }
         if let Some(language) = &part.language {
             demuxer.assume_language(language);
         }
@@ -137,14 +149,12 @@ impl SpanReader {
         for stream in demuxer.streams() {
             let reason = match stream.info.kind {
                 TrackKind::Video if Some(stream.index) == best_video => None,
-                TrackKind::Video if stream.is_cover => Some("a cover picture is no part of the recording"),
-                TrackKind::Video => Some("another video track was chosen"),
-                TrackKind::Audio => None,
-                TrackKind::Subtitle => Some("subtitles are not carried over"),
-                TrackKind::Data => Some("data tracks are not carried over"),
+                TrackKind::Video if stream.is_cover => Some("a cover picture is no part of the recording".into()),
+                TrackKind::Video => Some("another video track was chosen".into()),
+                TrackKind::Audio | TrackKind::Subtitle | TrackKind::Data => refusal(&stream.info),
             };
             if let Some(reason) = reason {
-                self.dropped.push((stream.info.clone(), reason.into()));
+                self.dropped.push((stream.info.clone(), reason));
                 continue;
             }
             let anchor = match &mut found_anchor {
@@ -176,6 +186,7 @@ impl SpanReader {
             shift: 0,
             track_of,
             ahead: VecDeque::new(),
+            near: None,
             ended: false,
             seekable,
             has_moved: false,
@@ -254,6 +265,16 @@ impl SpanReader {
             part.ended = false;
         }
         Ok(())
+    }
+
+    /// How long before an instant text may begin that is still shown then, where seeking doesn't find it: an MP4's index
+    /// says how long each cue lasts.
+    pub(crate) fn text_lead(&self) -> i64 {
+        let is_text = |track: &SourceTrack| {
+            let part = &self.parts[track.part];
+            part.format != Format::Mp4 && part.demuxer.streams()[track.stream].info.kind == TrackKind::Subtitle
+        };
+        if self.tracks.iter().any(is_text) { TEXT_LEAD } else { 0 }
     }
 
     /// Whether [`Self::seek`] does anything.
@@ -340,11 +361,21 @@ impl OpenPart {
                 return Ok(());
             }
             let Some(track) = self.track_of.get(packet.stream()).copied().flatten() else { continue };
+            let kind = self.demuxer.streams()[packet.stream()].info.kind;
+            let is_side = matches!(kind, TrackKind::Subtitle | TrackKind::Data);
+            if is_side && packet.pts().or(packet.dts()).is_none() {
+                // Metadata in a TS may have no time but that of what it came with; elsewhere it can't be told.
+                let Some(near) = self.near else { continue };
+                packet.set_pts(Some(near));
+            }
             let (Some(pts), Some(dts)) = (packet.pts().or(packet.dts()), packet.dts().or(packet.pts())) else {
                 return Err(Error::Unusable("a packet of the source has no time stamp".into()));
             };
             if self.format == Format::MpegTs && self.shift == 0 {
                 self.shift = wraps(tracks[track].clock.nearest(self.start).saturating_sub(dts)) * TS_WRAP;
+            }
+            if self.format == Format::MpegTs && !is_side {
+                self.near = Some(dts);
             }
             packet.set_pts(Some(pts.saturating_add(self.shift)));
             packet.set_dts(Some(dts.saturating_add(self.shift)));

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    os::{fd::AsFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -13,6 +14,7 @@ use crate::{
     Anchor, ClipReport, ClipTask, Container, Error, Format, Input, Outcome, Part, Piece, Progress, Segment, Span, Task,
     TrackKind, TrackReport,
     host::{Host, Source},
+    sandbox,
     time::{TimeRange, WallTime},
     verbs,
 };
@@ -34,6 +36,24 @@ impl Host for TestHost {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(true);
         options.open(&self.1).map_err(|error| Error::Io(error.to_string()))
+    }
+
+    fn report(&self, _: Progress) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Files that were opened before the sandbox was closed.
+struct OpenHost(File, File);
+
+impl Host for OpenHost {
+    fn open(&self, _: u32) -> Result<Box<dyn Source>, Error> {
+        let file = self.0.try_clone().map_err(|error| Error::Io(error.to_string()))?;
+        Ok(Box::new(file))
+    }
+
+    fn output(&self) -> Result<File, Error> {
+        self.1.try_clone().map_err(|error| Error::Io(error.to_string()))
     }
 
     fn report(&self, _: Progress) -> Result<(), Error> {
@@ -112,6 +132,27 @@ impl Rig {
         self.clip_spans(&[(source, 0, SECONDS as i64 * 1_000)], range, container, change)
     }
 
+    /// Cuts an MP4 as a worker does: warmed up, and in the sandbox.
+    pub(super) fn clip_in_sandbox(&self, source: &str, range: (i64, i64)) -> String {
+        verbs::warm_up();
+        let output = self.path("sandboxed.mp4");
+        let file = File::options().read(true).write(true).create_new(true).open(&output).expect("created");
+        let host = Arc::new(OpenHost(File::open(source).expect("opened"), file));
+        let input =
+            Input { sources: vec![source.into()], spans: vec![span(0, source, millis(0, SECONDS as i64 * 1_000))] };
+        let task = Task::Clip(ClipTask::new(input, millis(range.0, range.1)));
+        let (channel, _peer) = UnixStream::pair().expect("a channel");
+        let made = std::thread::scope(|scope| {
+            let inside = || {
+                sandbox::close(channel.as_fd()).expect("the sandbox closes");
+                verbs::execute(&task, host)
+            };
+            scope.spawn(inside).join().expect("no panic")
+        });
+        assert!(made.is_ok(), "{made:?}");
+        output
+    }
+
     /// Cuts a clip of a recording that is made of several files, each with its own first and last millisecond.
     pub(super) fn clip_spans(
         &self,
@@ -169,7 +210,7 @@ pub(super) fn tracks(report: &ClipReport, kind: TrackKind) -> Vec<&TrackReport> 
 
 /// When the first frame of `stream` is shown or heard, in seconds.
 fn first_time(path: &str, stream: &str) -> f64 {
-    let entries = ["-show_entries", "frame=pts_time", "-read_intervals", "%+#3", "-of", "csv=p=0", path];
+    let entries = ["-show_entries", "frame=pts_time", "-read_intervals", "%+#80", "-of", "csv=p=0", path];
     let lines = text("ffprobe", &[&["-v", "error", "-select_streams", stream][..], &entries].concat());
     let first = lines.lines().find_map(|line| line.trim_matches(',').parse().ok());
     first.unwrap_or_else(|| panic!("{path} has no {stream}: {lines}"))

@@ -1,7 +1,7 @@
 //! Sound of every codec, in every container.
 
-use super::rig::{RATE, Rig, end, lateness, sound, tracks};
-use crate::{Compatibility, Container, TrackFate, TrackKind};
+use super::rig::{RATE, Rig, end, lateness, sound, text, tracks};
+use crate::{Compatibility, Container, Cut, TrackFate, TrackKind};
 
 /// Mark-in and mark-out, in milliseconds; the first is on a frame, so that sound is counted from where pictures are.
 const RANGE: (i64, i64) = (1_320, 4_280);
@@ -95,12 +95,76 @@ fn the_broadest_clips_have_aac() {
 #[test]
 fn surround_stays_surround() {
     let rig = Rig::new();
-    for (channels, layout) in [(6, "5.1"), (8, "7.1"), (4, "4.0"), (5, "5.0")] {
+    for (channels, layout) in [(6, "5.1"), (6, "5.1(side)"), (8, "7.1"), (4, "4.0"), (5, "5.0"), (7, "6.1"), (3, "2.1")]
+    {
         let source =
-            rig.make(&format!("{channels}.mkv"), &format!("-c:a pcm_s16le -af aformat=channel_layouts={layout}"));
+            rig.make(&format!("{layout}.mkv"), &format!("-c:a pcm_s16le -af aformat=channel_layouts={layout}"));
         let (clip, _) = rig.clip(&source, RANGE, Container::Mp4, |_| ());
         let entries = ["-v", "error", "-select_streams", "a", "-show_entries", "stream=codec_name,channels"];
-        let found = super::rig::text("ffprobe", &[&entries[..], &["-of", "csv=p=0", &clip]].concat());
+        let found = text("ffprobe", &[&entries[..], &["-of", "csv=p=0", &clip]].concat());
         assert_eq!(found.trim(), format!("aac,{channels}"), "{layout}");
+    }
+}
+
+#[test]
+fn sound_of_odd_rates_is_resampled_to_the_sample() {
+    let rig = Rig::new();
+    for (rate, expected) in [(192_000, 96_000), (37_800, 44_100), (11_000, 11_025), (176_400, 88_200)] {
+        let source = rig.make(&format!("{rate}.mov"), &format!("-c:a pcm_s16le -ar {rate}"));
+        let (clip, _) = rig.clip(&source, RANGE, Container::Mp4, |_| ());
+        let entries = ["-v", "error", "-select_streams", "a", "-show_entries", "stream=sample_rate", "-of", "csv=p=0"];
+        assert_eq!(text("ffprobe", &[&entries[..], &[&clip]].concat()).trim(), expected.to_string());
+        let (heard, start) = sound(&clip, "a:0");
+        let mark_in = RANGE.0 as usize * RATE / 1_000;
+        for at in [RATE / 8, 2 * RATE] {
+            let late = lateness(&rig.noise[mark_in..], &heard, start, at);
+            // Half a sample of the lower rate, rounded up to samples of the reference.
+            assert!(late.abs() <= 3, "{rate}: {late} samples late at {at}");
+        }
+    }
+}
+
+#[test]
+fn time_stamps_that_jitter_do_not_tear_sound() {
+    let rig = Rig::new();
+    // Each is up to 8 ms late, as those of a network camera are.
+    let source = rig.make("a.mkv", "-c:a pcm_mulaw -ar 16000 -bsf:a setts=pts=PTS+mod(N*5\\,9):dts=PTS+mod(N*5\\,9)");
+    for container in [Container::Mp4, Container::Mov] {
+        let (clip, _) = rig.clip(&source, RANGE, container, |_| ());
+        let (heard, start) = sound(&clip, "a:0");
+        let mark_in = RANGE.0 as usize * RATE / 1_000;
+        for at in [RATE / 8, RATE, 2 * RATE] {
+            let late = lateness(&rig.noise[mark_in..], &heard, start, at);
+            assert!(late.abs() <= 9 * MILLISECOND, "{container:?}: {late} samples late at {at}");
+        }
+        // Nothing was dropped or put in between: the sound is like the source's over all its length.
+        let late = |at| lateness(&rig.noise[mark_in..], &heard, start, at);
+        assert!((late(RATE / 8) - late(2 * RATE)).abs() <= 3, "{container:?}");
+    }
+}
+
+#[test]
+fn encoded_sound_follows_every_kind_of_cut() {
+    let rig = Rig::new();
+    // Keyframes are 2 s apart.
+    let range = (2_600, 4_280);
+    for (name, options) in [("a.mov", "-c:a alac"), ("b.mkv", "-c:a flac")] {
+        let source = rig.make(name, options);
+        for (cut, container) in [(Cut::Keyframe, Container::Ts), (Cut::EditList, Container::Mov)] {
+            let change = |task: &mut crate::ClipTask| {
+                task.cut = cut;
+                task.compatibility = Compatibility::Broadest;
+            };
+            let (clip, report) = rig.clip(&source, range, container, change);
+            assert_eq!(tracks(&report, TrackKind::Audio)[0].fate, TrackFate::Encoded);
+            let begin = report.actual.start.nanos() / 1_000_000;
+            assert_eq!(begin, if cut == Cut::Keyframe { 2_000 } else { 2_600 });
+            let (heard, start) = sound(&clip, "a:0");
+            let reference = &rig.noise[begin as usize * RATE / 1_000..];
+            for at in [RATE / 8, RATE] {
+                let late = lateness(reference, &heard, start, at);
+                assert!(late.abs() <= tolerance(name, container), "{name} {cut:?}: {late} samples late at {at}");
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod remote;
 mod rogues;
+mod tracks;
 mod workers;
 
 use std::{
