@@ -6,7 +6,7 @@ use media::{
     ClipTask, Input, Limits, Outcome, Task, ThumbnailTask,
     time::{NANOS, TimeRange, WallTime},
 };
-use recordings::Recording;
+use recordings::{Probe, Recording};
 use server::Suite;
 
 use crate::export::{ExportSpec, Position};
@@ -31,7 +31,7 @@ pub(crate) fn locate(suite: &Suite, spec: &ExportSpec) -> Result<Located, errors
         .checked_add_nanos(spec.duration)
         .ok_or_else(|| errors::Error::invalid("duration", "the clip ends beyond the year 2262"))?;
     let range = TimeRange::new(start, end);
-    let selection = recording.select(range)?;
+    let selection = recording.select(range, &Prober(suite))?;
     let task = ClipTask {
         cut: spec.cut,
         container: spec.container,
@@ -53,19 +53,26 @@ pub(crate) fn locate_still(
 ) -> Result<ThumbnailTask, errors::Error> {
     let recording = open(suite, position)?;
     let at = mark_in(&recording, position)?;
-    let selection = recording.select(TimeRange::new(at, at.saturating_add_nanos(STILL_WINDOW)))?;
+    let range = TimeRange::new(at, at.saturating_add_nanos(STILL_WINDOW));
+    let selection = recording.select(range, &Prober(suite))?;
     Ok(ThumbnailTask { input: selection.input, at, height })
 }
 
-fn open(suite: &Suite, position: &Position) -> Result<Recording, errors::Error> {
-    let probe = |input: &Input| {
+/// Looks into media files in one of the suite's processes.
+struct Prober<'a>(&'a Suite);
+
+impl Probe for Prober<'_> {
+    fn probe(&self, input: &Input) -> Result<media::Probe, media::Error> {
         let task = Task::Probe(input.clone());
-        match suite.media.run(&task, &suite.library, None, &quick(), &Unattended)? {
+        match self.0.media.run(&task, &self.0.library, None, &quick(), &Unattended)? {
             Outcome::Probe(probe) => Ok(probe),
             other => Err(media::Error::Internal(format!("a probe answered {other:?}"))),
         }
-    };
-    let recording = suite.library.recording(&position.uid, &probe)?;
+    }
+}
+
+fn open(suite: &Suite, position: &Position) -> Result<Recording, errors::Error> {
+    let recording = suite.library.recording(&position.uid, &Prober(suite))?;
     // A recording without a clock of its own begins when the caller says.
     Ok(match position.start {
         Some(start) => recording.with_start(start),
