@@ -15,6 +15,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The options of a library can't be read: says which, and why.
+    #[error("{0}")]
+    InvalidOptions(String),
     /// There is nothing of that name.
     #[error("there is no recording {uid:?}")]
     NotFound {
@@ -88,6 +91,7 @@ impl Error {
 impl From<Error> for errors::Error {
     fn from(error: Error) -> Self {
         match error {
+            Error::InvalidOptions(_) => Self::internal(error),
             Error::InvalidUid { .. } => Self::invalid("uid", error.to_string()),
             Error::NotFound { uid } => Self::NotFound { kind: "recording", id: uid },
             Error::Unusable { .. } | Error::Unsupported { .. } => Self::UnusableSource(error.to_string()),

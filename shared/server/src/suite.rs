@@ -4,9 +4,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use jobs::{Queue, Runner, Settings, SystemClock, Workers};
 use media::{Pool, PoolConfig};
-use recordings::Library;
+use recordings::{Library, LibraryOptions};
 
-use crate::{Config, Error, Shared};
+use crate::{Config, Error, Shared, config::Recordings};
 
 /// How long running jobs may go on when the process is to end; then they go back into the queue.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ impl Suite {
     /// # Errors
     /// Names the folder, file or database that can't be used.
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
-        let library = open_library(config.library.as_str())?;
+        let library = open_library(config.library.as_str(), &config.recordings)?;
         let shared = Shared::open(config).await?;
         let queue =
             Queue::open(shared.config.database.expose(), settings(&shared.config), Arc::new(SystemClock::default()));
@@ -52,13 +52,16 @@ impl Suite {
     }
 }
 
-fn open_library(location: &str) -> Result<Library, Error> {
+fn open_library(location: &str, names: &Recordings) -> Result<Library, Error> {
     let unusable = |reason: String| Error::Data { path: location.into(), reason };
     if location.starts_with("s3://") {
         return Err(unusable("this build reads recordings from a local folder: name one with --library".to_owned()));
     }
-    Library::open(Path::new(location))
-        .map_err(|error| unusable(format!("{error}; make the folder, or name another with --library")))
+    let options = LibraryOptions { file_pattern: names.file_pattern.clone(), time_zone: names.time_zone.clone() };
+    Library::with_options(Path::new(location), options).map_err(|error| match error {
+        recordings::Error::InvalidOptions(_) => unusable(format!("{error}; see [recordings] in the settings")),
+        error => unusable(format!("{error}; make the folder, or name another with --library")),
+    })
 }
 
 fn settings(config: &Config) -> Settings {

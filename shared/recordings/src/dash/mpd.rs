@@ -65,6 +65,12 @@ pub(super) struct AdaptationSet {
     pub(super) content_type: Option<String>,
     #[serde(rename = "@mimeType")]
     pub(super) mime_type: Option<String>,
+    #[serde(rename = "@lang")]
+    pub(super) language: Option<String>,
+    #[serde(rename = "@width")]
+    pub(super) width: Option<u32>,
+    #[serde(rename = "@height")]
+    pub(super) height: Option<u32>,
     #[serde(rename = "Role", default)]
     pub(super) roles: Vec<Descriptor>,
     #[serde(rename = "ContentProtection", default)]
@@ -90,6 +96,10 @@ pub(super) struct Representation {
     pub(super) id: String,
     #[serde(rename = "@bandwidth", default)]
     pub(super) bandwidth: u64,
+    #[serde(rename = "@width")]
+    pub(super) width: Option<u32>,
+    #[serde(rename = "@height")]
+    pub(super) height: Option<u32>,
     #[serde(rename = "@mimeType")]
     pub(super) mime_type: Option<String>,
     #[serde(rename = "ContentProtection", default)]

@@ -79,7 +79,7 @@ impl Presentation<'_> {
         let has = |index: usize| {
             let numbers = table.start_number.checked_add(index as u64).zip(regular.time(index as u64));
             let name = numbers.map(|(number, time)| table.name(template, number, time));
-            name.is_some_and(|name| name.is_ok_and(|name| self.library.has(&name)))
+            name.is_some_and(|name| name.is_ok_and(|name| self.reading.has(&name)))
         };
         let limit = limit.unwrap_or(u64::MAX);
         let expected = Until::EndsBy(newest).count(regular.time, regular.duration).min(limit);

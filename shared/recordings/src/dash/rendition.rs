@@ -98,11 +98,12 @@ impl Presentation<'_> {
         table.check()?;
         Ok(Track {
             format,
-            language: None,
+            language: (!is_main).then(|| set.language.clone()).flatten(),
             stretches: stretches(&table, is_main, end, init.is_some()),
             inits: init.into_iter().collect(),
             segments: Box::new(table),
             clocks: vec![(0, clock)],
+            declared: Vec::new(),
         })
     }
 
@@ -127,7 +128,7 @@ impl Presentation<'_> {
     fn whole(&self, format: Format, base: &str, bounds: Bounds, clock: Clock) -> Result<Track, Error> {
         let end = latest_end(bounds).ok_or_else(|| self.unusable("has a file whose duration is not told"))?;
         let address = self.address(base, None, None)?;
-        Ok(Track::whole(format, address.name, TimeRange::new(bounds.start, end), clock))
+        Ok(Track::whole(format, address, TimeRange::new(bounds.start, end), clock))
     }
 
     fn list(&self, levels: &Levels<'_>, base: &str) -> Result<Vec<Address>, Error> {

@@ -64,6 +64,14 @@ impl Segments for Table {
         TimeRange::new(wall(self.timeline.start(index)), wall(self.timeline.end(index)))
     }
 
+    fn bytes(&self) -> usize {
+        let list = match &self.naming {
+            Naming::List(list) => list.iter().map(|address| size_of::<Address>() + address.name.len()).sum(),
+            Naming::Template(_) => 0,
+        };
+        size_of::<Self>() + self.timeline.bytes() + list
+    }
+
     fn address(&self, index: usize) -> Result<Address, Error> {
         match &self.naming {
             Naming::List(list) => Ok(list[index].clone()),

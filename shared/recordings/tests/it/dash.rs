@@ -7,7 +7,7 @@ use media::{
 use recordings::{Error, Recording};
 
 use crate::{
-    shelf::{Shelf, time},
+    shelf::{Shelf, time, unprobed},
     windows,
 };
 
@@ -35,7 +35,7 @@ fn recording(attributes: &str, content: &str) -> Result<Recording, Error> {
 }
 
 fn names(recording: &Recording, range: TimeRange) -> Vec<String> {
-    recording.select(range).expect("a selection").input.sources
+    recording.select(range, &unprobed).expect("a selection").input.sources
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn timeline_addressing() {
     assert_eq!((recording.start(), recording.is_growing()), (None, false));
     assert_eq!(recording.range(), range(0, 12));
     windows::check(&shelf, &recording, WallTime::EPOCH, 300);
-    let selection = recording.select(range(5, 6)).expect("a selection");
+    let selection = recording.select(range(5, 6), &unprobed).expect("a selection");
     let [video, audio] = selection.input.spans[0].parts.as_slice() else { panic!("video and audio are apart") };
     assert_eq!((video.format, video.segments.len(), audio.init.is_some()), (Format::Mp4, 3, true));
 }
@@ -88,7 +88,7 @@ fn availability_start_is_wall_time() {
     let start = time("2024-05-06T07:08:09Z");
     assert_eq!((recording.start(), recording.is_growing()), (Some(start), true));
     let second = TimeRange::new(start.saturating_add_nanos(4 * S), start.saturating_add_nanos(5 * S));
-    let selection = recording.select(second).expect("a selection");
+    let selection = recording.select(second, &unprobed).expect("a selection");
     assert_eq!(selection.input.sources, ["a/7000.m4s", "a/9000.m4s", "a/11000.m4s", "a/i.mp4"]);
     let anchor = Anchor::Ticks { ticks: 5000, timescale: 1000, wall: start };
     assert_eq!(selection.input.spans[0].parts[0].anchor, anchor);
@@ -100,15 +100,15 @@ fn gap_in_a_timeline() {
     let content = r#"<SegmentTemplate timescale="10" media="$Number$.m4s"><SegmentTimeline>
         <S t="0" d="20" r="1"/><S t="100" d="20" r="1"/></SegmentTimeline></SegmentTemplate>"#;
     let recording = recording("", content).expect("a recording");
-    assert_eq!(recording.spans().collect::<Vec<_>>(), [range(0, 4), range(10, 14)]);
+    assert_eq!(recording.spans(), [range(0, 4), range(10, 14)]);
     assert_eq!(recording.gaps(), [range(4, 10)]);
-    let selection = recording.select(range(-1, 12)).expect("a selection");
+    let selection = recording.select(range(-1, 12), &unprobed).expect("a selection");
     assert_eq!(selection.gaps, [range(-1, 0), range(4, 10)]);
     assert_eq!(selection.input.sources, ["a/1.m4s", "a/2.m4s", "a/3.m4s", "a/4.m4s"]);
     assert_eq!(selection.input.spans[1].range, range(10, 12));
-    let refused = recording.select(range(5, 6)).expect_err("nothing there");
+    let refused = recording.select(range(5, 6), &unprobed).expect_err("nothing there");
     assert!(matches!(refused, Error::InGap { gap, .. } if gap == range(4, 10)), "{refused}");
-    let refused = recording.select(range(14, 15)).expect_err("nothing there").to_string();
+    let refused = recording.select(range(14, 15), &unprobed).expect_err("nothing there").to_string();
     assert!(refused.contains("[1970-01-01T00:00:14Z, 1970-01-01T00:00:15Z)"), "{refused}");
     assert!(refused.contains("[1970-01-01T00:00:00Z, 1970-01-01T00:00:14Z)"), "{refused}");
 }
@@ -133,11 +133,11 @@ fn periods_follow_each_other() {
     let text = format!(r#"<MPD mediaPresentationDuration="PT12S"><BaseURL>media/</BaseURL>{first}{second}</MPD>"#);
     let shelf = Shelf::new();
     let recording = shelf.write("a/x.mpd", text).recording("a/x.mpd").expect("a recording");
-    let spans: Vec<_> = recording.spans().collect();
+    let spans = recording.spans();
     assert_eq!(spans[0], range(0, 5));
     assert_eq!((spans[1].start, recording.gaps()), (at(8), vec![range(5, 8)]));
     assert_eq!(names(&recording, range(4, 5)), ["a/media/p1/v-008.m4s", "a/media/p1/v-009.m4s"]);
-    let selection = recording.select(range(8, 9)).expect("a selection");
+    let selection = recording.select(range(8, 9), &unprobed).expect("a selection");
     assert_eq!(selection.input.sources, ["a/media/p2/v-007.m4s", "a/media/p2/v-008.m4s"]);
     let anchor = Anchor::Ticks { ticks: 100, timescale: 1, wall: at(8) };
     assert_eq!(selection.input.spans[0].parts[0].anchor, anchor);
@@ -178,7 +178,7 @@ fn numbers_that_go_on_in_the_next_period_are_its_own() {
     }
     shelf.write("x.mpd", format!("<MPD {attributes}>{}{}</MPD>", period(0, 1), period(10, 6)));
     let recording = shelf.recording("x.mpd").expect("a recording");
-    assert_eq!(recording.spans().collect::<Vec<_>>(), [range(0, 10), range(10, 18)]);
+    assert_eq!(recording.spans(), [range(0, 10), range(10, 18)]);
     assert_eq!(names(&recording, range(0, 10)).len(), 5);
 }
 

@@ -2,6 +2,7 @@
 
 mod dash;
 mod file;
+mod folder;
 mod growing;
 mod hls;
 mod hostile;
