@@ -43,7 +43,7 @@ mod when;
 
 pub use coverage::{Coverage, Gap, Notice, Reason};
 pub use error::Error;
-pub use library::{Library, LibraryOptions, Probe};
+pub use library::{Library, LibraryOptions, Probe, RecordingOptions};
 pub use recording::{Recording, Selection};
 pub use store::{Entry, Identity, Store, Version};
 

@@ -119,7 +119,8 @@ mod tests {
 
     #[tokio::test]
     async fn several_services_are_known_and_others_are_not() {
-        let builtin = Builtin::new(Routes::default(), &["a.v1.A", "b.v1.B"], descriptors()).await.expect("they are fine");
+        let builtin =
+            Builtin::new(Routes::default(), &["a.v1.A", "b.v1.B"], descriptors()).await.expect("they are fine");
         let own = |path: &&String| !path.starts_with("/grpc.");
         let mut methods: Vec<_> = builtin.methods.iter().filter(own).collect();
         methods.sort();

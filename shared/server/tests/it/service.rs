@@ -161,4 +161,8 @@ impl ExportService for Exports {
     ) -> Result<Response<Self::DownloadFileStream>, Status> {
         Err(Status::unimplemented(""))
     }
+
+    async fn get_coverage(&self, _: Request<GetCoverageRequest>) -> Result<Response<GetCoverageResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
