@@ -16,6 +16,7 @@
 //! timeline.rs    the spans of a manifest, and the look-up
 //! folder/        folders of time-stamped files
 //! recording.rs   a recording, whatever its layout; coverage.rs: what of it there is
+//! sources.rs     what recordings a library has
 //! ```
 //!
 //! A new layout is a new reader beside those, and a new `track::Segments`.
@@ -36,6 +37,7 @@ mod recording;
 mod shelf;
 mod sidecar;
 mod sniff;
+mod sources;
 mod store;
 mod timeline;
 mod track;
@@ -45,6 +47,7 @@ pub use coverage::{Coverage, Gap, Notice, Reason};
 pub use error::Error;
 pub use library::{Library, LibraryOptions, Probe, RecordingOptions};
 pub use recording::{Recording, Selection};
+pub use sources::{Layout, Source, SourcePage};
 pub use store::{Entry, Identity, Store, Version};
 
 /// The most segments that one rendition may have: 46 days of two-second segments.

@@ -183,10 +183,8 @@ impl Library {
     /// The recording in the folder `uid`.
     fn folder(&self, uid: &str, note: Note, options: &RecordingOptions, probe: &dyn Probe) -> Result<Recording, Error> {
         let note = note.inside(self, uid)?;
-        let text = note.file_pattern.as_ref().unwrap_or(&self.options.file_pattern);
-        let zone = note.time_zone.as_ref().or(self.options.time_zone.as_ref());
-        let pattern = Pattern::parse(text, zone.map(String::as_str)).map_err(|reason| Error::unusable(uid, reason))?;
-        let key = format!("{text}\n{zone:?}");
+        let pattern = self.pattern(&note).map_err(|reason| Error::unusable(uid, reason))?;
+        let key = pattern.key();
         let kept = self.cache.get(uid);
         let old = match kept.as_deref() {
             Some(Kept::Folder { pattern, listing }) if *pattern == key => Some(listing),
@@ -209,6 +207,13 @@ impl Library {
             Some(start) => recording.moved_to(start),
             None => recording,
         })
+    }
+
+    /// How the files of a recording with this note are named.
+    pub(crate) fn pattern(&self, note: &Note) -> Result<Pattern, String> {
+        let text = note.file_pattern.as_ref().unwrap_or(&self.options.file_pattern);
+        let zone = note.time_zone.as_ref().or(self.options.time_zone.as_ref());
+        Pattern::parse(text, zone.map(String::as_str))
     }
 
     /// The one of a folder's manifests that stands for all of it, if it has any: the DASH manifest, the playlist, or of

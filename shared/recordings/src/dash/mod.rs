@@ -1,6 +1,7 @@
 //! DASH (ISO/IEC 23009-1): each period becomes a section, with its best video rendition and one of audio.
 
 mod edge;
+mod index;
 mod mpd;
 mod period;
 mod place;

@@ -134,6 +134,8 @@ pub(super) struct Addressing {
     pub(super) duration: Option<u64>,
     #[serde(rename = "@startNumber")]
     pub(super) start_number: Option<u64>,
+    #[serde(rename = "@indexRange")]
+    pub(super) index_range: Option<String>,
     #[serde(rename = "@endNumber")]
     pub(super) end_number: Option<u64>,
     #[serde(rename = "@media")]
@@ -174,7 +176,7 @@ pub(super) struct SegmentTimeline {
 }
 
 /// Some segments of the same duration.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct Entry {
     /// Presentation time of the first; if absent, where the one before ends.
     #[serde(rename = "@t")]

@@ -71,6 +71,7 @@ impl Presentation<'_> {
     fn count(&self, table: &Table, regular: Regular, newest: u64, limit: Option<u64>) -> Result<Range<u64>, Error> {
         let template = match &table.naming {
             Naming::List(list) => return Ok(0..list.len() as u64),
+            Naming::Pieces { pieces, .. } => return Ok(0..pieces.len() as u64),
             Naming::Template(template) => template,
         };
         if !self.is_dynamic {

@@ -19,6 +19,9 @@ const MAX_FOLDERS: usize = 100_000;
 /// The most manifests of a folder that are told.
 const MAX_MANIFESTS: usize = 64;
 
+/// How many folders are looked into for a time-stamped file.
+const MAX_TRIED: usize = 100;
+
 /// How old a folder's last change must be for its version to tell the next: clocks of file systems tick coarsely.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -166,7 +169,7 @@ impl Listing {
     /// The name of file `index` in the library.
     pub(super) fn name(&self, index: usize) -> String {
         let (folder, named) = self.named(self.order[index]);
-        join(&folder.name, folder.text(named))
+        name::join(&folder.name, folder.text(named))
     }
 
     /// The name of file `index` in its folder, or nothing.
@@ -240,7 +243,7 @@ impl Listed {
 
     fn add_folder(&mut self, entry: &Entry<'_>, pattern: &Pattern) {
         if let Some(fields) = pattern.read(self.level, entry.name, self.fields) {
-            self.folders.push((join(&self.name, entry.name), fields));
+            self.folders.push((name::join(&self.name, entry.name), fields));
         }
     }
 
@@ -250,7 +253,7 @@ impl Listed {
         let fields = pattern.read(self.level, stem, self.fields);
         let start = fields.and_then(|fields| pattern.instant(&fields, entry.modified));
         let place = u32::try_from(self.names.len()).ok().zip(u16::try_from(entry.name.len()).ok());
-        let is_name = name::check_uid(&join(&self.name, entry.name)).is_ok();
+        let is_name = name::check_uid(&name::join(&self.name, entry.name)).is_ok();
         if let (Some(start), Some((at, length)), true) = (start, place, is_name) {
             self.names.push_str(entry.name);
             self.files.push(Named { start, at, length, format });
@@ -276,7 +279,61 @@ fn settled(shelf: &Shelf, name: &str) -> Option<Version> {
     version.age().is_some_and(|age| age > SETTLED).then_some(version)
 }
 
-/// The name of something in a folder.
-fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+/// Tells whether a folder is a recording, by one of its files.
+pub(crate) struct Matcher<'a> {
+    pattern: &'a Pattern,
+    /// Folders that may lead to one.
+    folders: Vec<(String, Fields)>,
+}
+
+impl<'a> Matcher<'a> {
+    pub(crate) fn new(pattern: &'a Pattern) -> Self {
+        Self { pattern, folders: Vec::new() }
+    }
+
+    /// Whether an entry of the folder is a time-stamped file.
+    pub(crate) fn matches(&mut self, entry: &Entry<'_>) -> bool {
+        if entry.is_folder {
+            let fields = (self.pattern.depth() > 0).then(|| self.pattern.read(0, entry.name, Fields::default()));
+            if let Some(fields) = fields.flatten().filter(|_| self.folders.len() < MAX_TRIED) {
+                self.folders.push((entry.name.to_owned(), fields));
+            }
+            return false;
+        }
+        is_named(self.pattern, 0, Fields::default(), entry)
+    }
+
+    /// Whether there is a time-stamped file in one of the folders that may lead to one, below `folder`.
+    pub(crate) fn finds_below(&mut self, shelf: &Shelf, folder: &str) -> Result<bool, Error> {
+        let mut waiting: Vec<_> =
+            self.folders.drain(..).map(|(name, fields)| (name::join(folder, &name), fields, 1)).collect();
+        for _ in 0..MAX_TRIED {
+            let Some((name, fields, level)) = waiting.pop() else { break };
+            let mut is_found = false;
+            let listing = shelf.store.list(&name, &mut |entry| {
+                if entry.is_folder {
+                    let below = self.pattern.read(level, entry.name, fields).filter(|_| level < self.pattern.depth());
+                    waiting.extend(below.map(|fields| (name::join(&name, entry.name), fields, level + 1)));
+                } else {
+                    is_found = is_named(self.pattern, level, fields, &entry);
+                }
+                if is_found || waiting.len() > MAX_TRIED { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            match listing.map_err(|error| not_read(&name, error)) {
+                Err(Error::NotFound { .. }) => {}
+                listing => listing?,
+            }
+            if is_found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Whether an entry is a file that the pattern gives a time on this level.
+fn is_named(pattern: &Pattern, level: usize, fields: Fields, entry: &Entry<'_>) -> bool {
+    let stem = entry.name.rsplit_once('.').filter(|(_, extension)| format(extension).is_some());
+    let fields = stem.filter(|_| level == pattern.depth()).and_then(|(stem, _)| pattern.read(level, stem, fields));
+    fields.is_some_and(|fields| pattern.instant(&fields, entry.modified).is_some())
 }

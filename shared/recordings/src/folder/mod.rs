@@ -27,7 +27,7 @@ use crate::{
     sniff,
 };
 
-pub(crate) use listing::Listing;
+pub(crate) use listing::{Listing, Matcher};
 pub(crate) use pattern::Pattern;
 use place::{Found, Walk};
 

@@ -100,6 +100,11 @@ impl Pattern {
         &self.text
     }
 
+    /// What tells it from others.
+    pub(crate) fn key(&self) -> String {
+        format!("{}\n{:?}", self.text, self.zone.iana_name())
+    }
+
     /// How many folders down the files are.
     pub(super) fn depth(&self) -> usize {
         self.levels.len() - 1

@@ -4,7 +4,7 @@ use media::{
     Anchor, Format,
     time::{TimeRange, WallTime},
 };
-use recordings::{Error, Recording};
+use recordings::{Error, Recording, RecordingOptions};
 
 use crate::{
     shelf::{Shelf, time, unprobed},
@@ -195,4 +195,69 @@ fn one_file_for_each_rendition() {
     let content = "<BaseURL>sub/video.mp4</BaseURL><SegmentBase timescale=\"90000\"/>";
     let recording = recording(r#"mediaPresentationDuration="PT9.3S""#, content).expect("a recording");
     assert_eq!(names(&recording, range(3, 4)), ["a/sub/video.mp4"]);
+}
+
+#[test]
+fn index_of_one_file() {
+    let shelf = Shelf::new();
+    // Fragments of a second, with the index in front (ISO/IEC 14496-12 §8.16.3).
+    for (name, map) in [("v.mp4", "-map 0:v -bf 0"), ("a.mp4", "-map 1:a")] {
+        let flags = "-movflags frag_keyframe+default_base_moof+dash+global_sidx -frag_duration 1000000";
+        shelf.ffmpeg(6, &format!("{map} {flags} {name}"));
+    }
+    // FFmpeg's index counts from the first time of decoding, so there are no B-frames that would show later.
+    let set = |kind: &str, name: &str, timescale: u32| {
+        let bytes = std::fs::read(shelf.path(name)).expect("a file");
+        let at = bytes.windows(4).position(|four| four == b"sidx").expect("an index") - 4;
+        let size = u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+        format!(
+            r#"<AdaptationSet mimeType="{kind}/mp4" lang="de"><Representation id="{kind}" bandwidth="1"><BaseURL>{name}</BaseURL>
+            <SegmentBase timescale="{timescale}" indexRange="{at}-{}"><Initialization range="0-{}"/></SegmentBase>
+            </Representation></AdaptationSet>"#,
+            at + size - 1,
+            at - 1
+        )
+    };
+    let sets = set("video", "v.mp4", 12_800) + &set("audio", "a.mp4", 48_000);
+    let manifest = format!(r#"<MPD mediaPresentationDuration="PT6S"><Period>{sets}</Period></MPD>"#);
+    shelf.write("x.mpd", &manifest);
+    let recording = shelf.recording("x.mpd").expect("a recording");
+    windows::check(&shelf, &recording, WallTime::EPOCH, 150);
+    let selection = recording.select(range(2, 3), &unprobed).expect("a selection");
+    let [video, audio] = selection.input.spans[0].parts.as_slice() else { panic!("video and audio are apart") };
+    assert!(video.segments.len() <= 4 && video.segments.iter().all(|segment| segment.piece.length.is_some()));
+    assert_eq!((video.language.as_deref(), audio.language.as_deref()), (None, Some("de")));
+    let wrong = manifest.replace("indexRange=\"", "indexRange=\"1");
+    assert!(shelf.write("x.mpd", wrong).refusal("x.mpd").contains("not a whole sidx box"));
+}
+
+#[test]
+fn all_sets_of_audio_with_their_languages() {
+    let shelf = Shelf::new();
+    shelf.ffmpeg(
+        4,
+        "-map 0:v -map 1:a -map 1:a -metadata:s:a:0 language=eng -metadata:s:a:1 language=deu -f dash -seg_duration 2 \
+                     -adaptation_sets id=0,streams=0~id=1,streams=1~id=2,streams=2 x.mpd",
+    );
+    let recording = shelf.recording("x.mpd").expect("a recording");
+    let selection = recording.select(recording.range(), &unprobed).expect("a selection");
+    let languages: Vec<_> = selection.input.spans[0].parts.iter().map(|part| part.language.as_deref()).collect();
+    assert_eq!(languages, [None, Some("eng"), Some("deu")]);
+    windows::check(&shelf, &recording, WallTime::EPOCH, 100);
+}
+
+#[test]
+fn a_rendition_can_be_named() {
+    let shelf = Shelf::new();
+    shelf.ffmpeg(4, "-map 0:v -map 0:v -b:v:0 50k -b:v:1 400k -s:v:0 80x46 -f dash -seg_duration 2 -adaptation_sets id=0,streams=v x.mpd");
+    for (rendition, init) in
+        [(None, "init-stream1.m4s"), (Some("80x46"), "init-stream0.m4s"), (Some("90p"), "init-stream1.m4s")]
+    {
+        let options = RecordingOptions { rendition: rendition.map(String::from) };
+        let recording = shelf.library.recording_with("x.mpd", &options, &unprobed).expect("a recording");
+        assert!(names(&recording, range(0, 4)).iter().any(|name| name == init), "{rendition:?}");
+    }
+    let options = RecordingOptions { rendition: Some("4K".into()) };
+    let refused = shelf.library.recording_with("x.mpd", &options, &unprobed).expect_err("no such").to_string();
+    assert!(refused.contains("\"4K\""), "{refused}");
 }
