@@ -1,11 +1,14 @@
-//! What of a recording there is: what a user looks at before asking for a clip.
+//! Which recordings there are, and what of each: what a user looks at before asking for a clip.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use e2e::harness::{Server, Setup, at, lasting, spec};
 use protocol::{
-    export::v1::{CreateExportRequest, ExportSpec, GapPolicy, GetCoverageRequest, GetCoverageResponse},
-    recording::v1::GapReason,
+    export::v1::{
+        CreateExportRequest, ExportSpec, GapPolicy, GetCoverageRequest, GetCoverageResponse, ListSourcesRequest,
+        ListSourcesResponse,
+    },
+    recording::v1::{GapReason, Layout},
 };
 use tonic::{Code, Status};
 
@@ -14,6 +17,12 @@ use crate::samples::{ORIGIN, copy, edited_playlist};
 /// Has nothing between 10 s and 14 s, and 60 s in all.
 const GAP: &str = "dash_gap/stream.mpd";
 const HLS: &str = "hls_ts_closed_b0/index.m3u8";
+const FILE: &str = "mp4_closed_b0.mp4";
+
+async fn listed(server: &Server, folder: &str, size: i32, token: &str) -> Result<ListSourcesResponse, Status> {
+    let request = ListSourcesRequest { folder: folder.to_owned(), page_size: size, page_token: token.to_owned() };
+    Ok(server.client().list_sources(request).await?.into_inner())
+}
 
 async fn covered(server: &Server, request: GetCoverageRequest) -> Result<GetCoverageResponse, Status> {
     Ok(server.client().get_coverage(request).await?.into_inner())
@@ -21,6 +30,47 @@ async fn covered(server: &Server, request: GetCoverageRequest) -> Result<GetCove
 
 fn of(uid: &str) -> GetCoverageRequest {
     GetCoverageRequest { uid: uid.to_owned(), ..GetCoverageRequest::default() }
+}
+
+#[tokio::test]
+async fn a_library_lists_its_recordings_and_not_their_segments() {
+    let server = Setup::new().own_library().start().await;
+    copy(&server, HLS, "b/index.m3u8");
+    copy(&server, GAP, "a/deep/stream.mpd");
+    copy(&server, FILE, "a/film.mp4");
+    copy(&server, FILE, "z.mp4");
+    std::fs::write(server.library().join("notes.txt"), "no recording").unwrap();
+    let all = listed(&server, "", 0, "").await.unwrap();
+    let found: Vec<_> = all.sources.iter().map(|source| (source.uid.as_str(), source.layout())).collect();
+    let expected = [
+        ("a/deep/stream.mpd", Layout::Dash),
+        ("a/film.mp4", Layout::File),
+        ("b/index.m3u8", Layout::Hls),
+        ("z.mp4", Layout::File),
+    ];
+    assert_eq!((found, all.next_page_token.as_str()), (expected.to_vec(), ""));
+
+    let (mut paged, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = listed(&server, "", 1, &token).await.unwrap();
+        assert!(page.sources.len() <= 1);
+        paged.extend(page.sources);
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(paged, all.sources, "pages add up");
+
+    let below: Vec<_> = listed(&server, "a", 0, "").await.unwrap().sources.into_iter().map(|one| one.uid).collect();
+    assert_eq!(below, ["a/deep/stream.mpd", "a/film.mp4"]);
+    let token = listed(&server, "a", 1, "").await.unwrap().next_page_token;
+    for (folder, size, token) in
+        [("", 1, token.as_str()), ("a", -1, ""), ("a", 1, &token[1..]), ("a", 1, "x"), ("../a", 1, ""), ("/etc", 1, "")]
+    {
+        let refused = listed(&server, folder, size, token).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{folder:?} {size} {token:?}: {refused}");
+    }
 }
 
 #[tokio::test]
@@ -126,8 +176,15 @@ async fn a_rendition_is_chosen_by_its_bandwidth_or_is_the_best() {
 async fn every_account_sees_the_library_and_strangers_do_not() {
     let config = "[[accounts]]\nid = \"a735c56ea4014685bc74c0a375236cc5\"\napi_keys = [\"k1\"]";
     let server = Setup::new().config(config).start().await;
-    let seen = server.client_as("k1").get_coverage(of(GAP)).await.unwrap().into_inner().coverage.unwrap();
-    assert_eq!(seen.gaps.len(), 1);
-    let refused = server.client().get_coverage(of(GAP)).await.unwrap_err();
-    assert_eq!(refused.code(), Code::Unauthenticated);
+    let request = ListSourcesRequest::default();
+    let uids = |answer: ListSourcesResponse| answer.sources.into_iter().map(|one| one.uid).collect::<BTreeSet<_>>();
+    let seen = uids(server.client_as("k1").list_sources(request.clone()).await.unwrap().into_inner());
+    assert!(seen.contains(GAP) && seen.contains(FILE), "{seen:?}");
+    assert_eq!(
+        server.client_as("k1").get_coverage(of(GAP)).await.unwrap().into_inner().coverage.unwrap().gaps.len(),
+        1
+    );
+    let mut stranger = server.client();
+    assert_eq!(stranger.list_sources(request).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(stranger.get_coverage(of(GAP)).await.unwrap_err().code(), Code::Unauthenticated);
 }

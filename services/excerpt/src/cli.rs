@@ -17,7 +17,7 @@ use crate::{
 /// Cuts clips and stills out of recorded video: the services, and a client for them.
 ///
 /// On a terminal the client draws progress bars and prints for people. Elsewhere, and with --json, it prints one JSON
-/// object per line: each has a "type" (export, plan, download, thumbnail, deleted, coverage). Errors go to standard error. Exit
+/// object per line: each has a "type" (export, plan, download, thumbnail, deleted, source, coverage). Errors go to standard error. Exit
 /// codes: 0 done; 1 refused or failed; 2 not understood; 130 interrupted (work on the server goes on).
 #[derive(Debug, Parser)]
 #[command(name = "excerpt", version)]
@@ -64,8 +64,21 @@ pub(crate) enum Call {
     Download(DownloadArgs),
     /// Fetch one frame of a recording as a JPEG.
     Thumbnail(ThumbnailArgs),
+    /// List the recordings in the server's library.
+    Sources(SourcesArgs),
     /// Show what of a recording there is, and what is missing.
     Coverage(CoverageArgs),
+}
+
+/// Asks for recordings.
+#[derive(Debug, Args)]
+pub(crate) struct SourcesArgs {
+    /// Only those in this folder of the library, and below. Default: all.
+    #[arg(default_value = "")]
+    pub(crate) folder: String,
+    /// At most this many.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) limit: usize,
 }
 
 /// Asks what of a recording there is.
@@ -221,6 +234,7 @@ mod tests {
             "thumbnail a -o x --height 8",
             "coverage",
             "coverage a --from yesterday",
+            "sources a b",
         ] {
             assert!(Cli::try_parse_from(["excerpt"].into_iter().chain(line.split(' '))).is_err(), "{line}");
         }

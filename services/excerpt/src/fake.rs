@@ -119,6 +119,10 @@ impl ExportService for Fake {
         Err(Status::unimplemented("not part of any test"))
     }
 
+    async fn list_sources(&self, _: Request<ListSourcesRequest>) -> Answer<ListSourcesResponse> {
+        Err(Status::unimplemented("not part of any test"))
+    }
+
     async fn get_coverage(&self, _: Request<GetCoverageRequest>) -> Answer<GetCoverageResponse> {
         Err(Status::unimplemented("not part of any test"))
     }

@@ -9,8 +9,8 @@ use protocol::{
 };
 use serde::Serialize;
 
-pub(crate) use library::CoverageLine;
 use library::GapLine;
+pub(crate) use library::{CoverageLine, SourceLine};
 
 use crate::units::{instant, millis};
 
@@ -26,6 +26,8 @@ pub(crate) enum Line {
     Download(DownloadLine),
     /// A picture that was fetched.
     Thumbnail(ThumbnailLine),
+    /// A recording.
+    Source(SourceLine),
     /// What of a recording there is, or a page of it.
     Coverage(CoverageLine),
     /// An export was erased.

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use protocol::{
     export::v1::{Export, ExportPlan},
     job::v1::{JobState, JobStatus},
-    recording::v1::{Coverage, GapReason},
+    recording::v1::{Coverage, GapReason, Source},
 };
 
 use crate::{
@@ -223,6 +223,12 @@ fn plan_rows(plan: &ExportPlan) -> Vec<(&'static str, String)> {
     }
     rows.extend(plan.warnings.iter().map(|warning| ("note", warning.clone())));
     rows
+}
+
+/// A recording in one row, for people.
+pub(crate) fn source_row(source: &Source) -> String {
+    let layout = source.layout().as_str_name().trim_start_matches("LAYOUT_").to_lowercase();
+    format!("{layout:6}  {}", printable(&source.uid))
 }
 
 /// What of a recording there is, for people: spans and gaps as they follow one another. The first page says what it is.

@@ -16,7 +16,7 @@ use protocol::{export::v1 as proto, job::v1 as job_proto};
 use server::clips::GapPolicy;
 
 pub(crate) use reply::{export, plan, timestamp};
-pub(crate) use sources::{coverage, coverage_query};
+pub(crate) use sources::{coverage, coverage_query, sources};
 
 use crate::export::{ExportSpec, MAX_MARK, Policies, Position, Story, decode_slug};
 

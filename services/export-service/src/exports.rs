@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use server::{
     Suite,
-    clips::{self, CoveragePage, CoverageQuery, Gap, Located, MadeFile, blocking},
+    clips::{self, CoveragePage, CoverageQuery, Gap, Located, MadeFile, SourcesPage, blocking},
 };
 use storage::{Key, Reader};
 
@@ -116,6 +116,11 @@ impl Exports {
             ..NewJob::new(STILL, owner, Lane::Copy, request.clone())
         };
         Ok(self.queue().submit(new).await?.job)
+    }
+
+    /// The recordings in a folder.
+    pub(crate) async fn sources(&self, folder: String, size: i32, token: String) -> Result<SourcesPage, Error> {
+        blocking(&self.suite, move |suite| clips::sources(suite, &folder, size, &token)).await
     }
 
     /// What of a recording there is.

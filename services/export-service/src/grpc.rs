@@ -197,6 +197,16 @@ impl ExportService for Grpc {
         Ok(Response::new(Box::pin(stream::iter([Ok(first)]).chain(pieces))))
     }
 
+    async fn list_sources(
+        &self,
+        request: Request<proto::ListSourcesRequest>,
+    ) -> Result<Response<proto::ListSourcesResponse>, Status> {
+        Caller::of(request.extensions())?;
+        let request = request.into_inner();
+        let page = self.exports.sources(request.folder, request.page_size, request.page_token).await?;
+        Ok(Response::new(convert::sources(page)))
+    }
+
     async fn get_coverage(
         &self,
         request: Request<proto::GetCoverageRequest>,

@@ -1,10 +1,18 @@
 //! Lines about recordings.
 
 use prost_types::{Duration, Timestamp};
-use protocol::recording::v1::{Coverage, GapReason};
+use protocol::recording::v1::{Coverage, GapReason, Source};
 use serde::Serialize;
 
 use crate::units::{instant, millis};
+
+/// A recording.
+#[derive(Debug, Serialize)]
+pub(crate) struct SourceLine {
+    uid: String,
+    /// DASH, HLS, FILE or FOLDER.
+    layout: String,
+}
 
 /// What of a recording there is.
 #[derive(Debug, Serialize)]
@@ -44,6 +52,13 @@ impl GapLine {
             reason: reason.as_str_name().trim_start_matches("GAP_REASON_").to_owned(),
             detail: detail.to_owned(),
         }
+    }
+}
+
+impl From<&Source> for SourceLine {
+    fn from(source: &Source) -> Self {
+        let layout = source.layout().as_str_name().trim_start_matches("LAYOUT_").to_owned();
+        Self { uid: source.uid.clone(), layout }
     }
 }
 

@@ -1,14 +1,32 @@
-//! What there is of recordings.
+//! Recordings and what there is of them.
 
 use errors::Error;
 use protocol::{export::v1 as proto, recording::v1 as recording_proto};
-use recordings::Notice;
-use server::clips::{CoveragePage, CoverageQuery};
+use recordings::{Layout, Notice, Source};
+use server::clips::{CoveragePage, CoverageQuery, SourcesPage};
 
 use super::{
     Violations, check_time, rendition,
     reply::{gap_reason, span, timestamp},
 };
+
+/// A page of recordings.
+pub(crate) fn sources(page: SourcesPage) -> proto::ListSourcesResponse {
+    let source = |source: Source| recording_proto::Source {
+        layout: match source.layout {
+            Layout::Dash => recording_proto::Layout::Dash,
+            Layout::Hls => recording_proto::Layout::Hls,
+            Layout::File => recording_proto::Layout::File,
+            Layout::Folder => recording_proto::Layout::Folder,
+        }
+        .into(),
+        uid: source.uid,
+    };
+    proto::ListSourcesResponse {
+        sources: page.sources.into_iter().map(source).collect(),
+        next_page_token: page.next_page_token,
+    }
+}
 
 /// What is asked about a recording, checked; the page is not part of it.
 pub(crate) fn coverage_query(request: proto::GetCoverageRequest) -> Result<CoverageQuery, Error> {

@@ -1,7 +1,7 @@
-//! What of a recording there is: in pages.
+//! Which recordings there are, and what of each: in pages.
 
 use media::time::{TimeRange, WallTime};
-use recordings::{Coverage, Notice};
+use recordings::{Coverage, Notice, Source, SourcePage};
 
 use super::{
     Gap,
@@ -10,10 +10,34 @@ use super::{
 };
 use crate::Suite;
 
-/// How many spans a page holds if it isn't told, and at most.
+/// How many recordings a page holds if it isn't told, and at most.
+const SOURCES: (usize, usize) = (100, 1_000);
+/// How many spans.
 const SPANS: (usize, usize) = (1_000, 10_000);
 /// How many notices.
 const NOTICES: usize = 100;
+
+/// A page of recordings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourcesPage {
+    /// In the order of their uids, folder by folder.
+    pub sources: Vec<Source>,
+    /// Empty on the last page.
+    pub next_page_token: String,
+}
+
+/// Lists the recordings in a folder of the library and below; the empty name is the whole library. Blocks.
+///
+/// # Errors
+/// `Invalid` for a size below 0 or a token of another list; those of `recordings`.
+pub fn sources(suite: &Suite, folder: &str, size: i32, token: &str) -> Result<SourcesPage, errors::Error> {
+    let size = page_size(size, SOURCES)?;
+    let scope = ["sources", folder];
+    let after = open_token(token, &scope)?;
+    let SourcePage { sources, next } = suite.library.list(folder, after.as_deref(), size)?;
+    let next_page_token = next.map_or_else(String::new, |next| seal_token(&next, &scope));
+    Ok(SourcesPage { sources, next_page_token })
+}
 
 /// What is asked about a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]

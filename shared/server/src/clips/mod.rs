@@ -5,7 +5,7 @@
 //! ```text
 //! source.rs    from a recording and a range to tasks for `media`, one for each file
 //! gaps.rs      what is missing, and what is to become of it
-//! listing.rs   what of a recording there is, in pages; page.rs: their tokens
+//! listing.rs   which recordings there are, and what of each; page.rs: their page tokens
 //! ask.rs       what a caller waits for: a plan, a picture
 //! attempt.rs   one attempt of a job: cut, stage, publish, discard
 //! failure.rs   whose fault it is when that fails
@@ -38,5 +38,5 @@ pub use attempt::{
 };
 pub use failure::{media_failure, source_failure, storage_failure};
 pub use gaps::{Gap, GapCause, GapPolicy, merged};
-pub use listing::{CoveragePage, CoverageQuery, coverage};
+pub use listing::{CoveragePage, CoverageQuery, SourcesPage, coverage, sources};
 pub use source::{Located, MAX_FILES, blocking, file_names, locate, prober, recording};
