@@ -17,7 +17,7 @@ use crate::{
 /// Cuts clips and stills out of recorded video: the services, and a client for them.
 ///
 /// On a terminal the client draws progress bars and prints for people. Elsewhere, and with --json, it prints one JSON
-/// object per line: each has a "type" (export, plan, download, thumbnail, deleted). Errors go to standard error. Exit
+/// object per line: each has a "type" (export, plan, download, thumbnail, deleted, source, coverage). Errors go to standard error. Exit
 /// codes: 0 done; 1 refused or failed; 2 not understood; 130 interrupted (work on the server goes on).
 #[derive(Debug, Parser)]
 #[command(name = "excerpt", version)]
@@ -64,6 +64,37 @@ pub(crate) enum Call {
     Download(DownloadArgs),
     /// Fetch one frame of a recording as a JPEG.
     Thumbnail(ThumbnailArgs),
+    /// List the recordings in the server's library.
+    Sources(SourcesArgs),
+    /// Show what of a recording there is, and what is missing.
+    Coverage(CoverageArgs),
+}
+
+/// Asks for recordings.
+#[derive(Debug, Args)]
+pub(crate) struct SourcesArgs {
+    /// Only those in this folder of the library, and below. Default: all.
+    #[arg(default_value = "")]
+    pub(crate) folder: String,
+    /// At most this many.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) limit: usize,
+}
+
+/// Asks what of a recording there is.
+#[derive(Debug, Args)]
+pub(crate) struct CoverageArgs {
+    /// The recording: a path in the server's library.
+    pub(crate) uid: String,
+    /// Only what lies at or after this instant: RFC 3339, or milliseconds since 1970. Default: the recording's start.
+    #[arg(long, value_parser = parse_instant, allow_negative_numbers = true, value_name = "TIME")]
+    pub(crate) from: Option<Timestamp>,
+    /// Only what lies before this instant. Default: the recording's end.
+    #[arg(long, value_parser = parse_instant, allow_negative_numbers = true, value_name = "TIME")]
+    pub(crate) until: Option<Timestamp>,
+    /// Which rendition of it. Default: the best.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rendition: Option<String>,
 }
 
 /// Names an export.
@@ -196,9 +227,15 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        for line in
-            ["export a --duration 1s --plan --download d", "export a", "thumbnail a", "thumbnail a -o x --height 8"]
-        {
+        for line in [
+            "export a --duration 1s --plan --download d",
+            "export a",
+            "thumbnail a",
+            "thumbnail a -o x --height 8",
+            "coverage",
+            "coverage a --from yesterday",
+            "sources a b",
+        ] {
             assert!(Cli::try_parse_from(["excerpt"].into_iter().chain(line.split(' '))).is_err(), "{line}");
         }
     }

@@ -1,5 +1,7 @@
 //! What each call does.
 
+mod library;
+
 use std::path::Path;
 
 use protocol::{
@@ -40,6 +42,8 @@ pub(crate) async fn run(call: Call, service: &mut Service, output: &mut Output) 
         Call::Delete(Id { id }) => delete(id, service, output).await,
         Call::Download(args) => fetch(args, service, output).await,
         Call::Thumbnail(args) => thumbnail(args, service, output).await,
+        Call::Sources(args) => library::sources(args, service, output).await,
+        Call::Coverage(args) => library::coverage(args, service, output).await,
     }
 }
 

@@ -60,6 +60,11 @@ impl From<Status> for Failure {
         for violation in violations {
             failure = failure.and(format!("{}: {}", violation.field, violation.description));
         }
+        // Of a single gap, the message has said everything.
+        let gaps = details.precondition_failure().map(|failed| &failed.violations[..]).unwrap_or_default();
+        for gap in gaps.iter().filter(|_| gaps.len() > 1) {
+            failure = failure.and(format!("{}: {}", gap.subject.replace('/', " to "), gap.description));
+        }
         if let Some(error) = details.error_info() {
             failure = failure.and(format!("reason: {}", error.reason));
         }
@@ -120,6 +125,21 @@ mod tests {
         let expected = "the request was refused\n  spec.duration: 0 s is not more than 0\n  spec.uid: \"../x\" leaves \
                         the library\n  reason: INVALID_REQUEST";
         assert_eq!(Failure::from(status).to_string(), expected);
+    }
+
+    #[test]
+    fn every_gap_is_told() {
+        let mut details = ErrorDetails::new();
+        details.add_precondition_failure_violation("GAP", "10:00:00Z/10:00:04Z", "nothing was recorded");
+        let message = "there is a gap from 10:00:00Z to 10:00:04Z";
+        let one = Status::with_error_details(Code::FailedPrecondition, message, details.clone());
+        assert_eq!(Failure::from(one).to_string(), message);
+        details.add_precondition_failure_violation("GAP", "11:00:00Z/11:00:01Z", "a.ts is empty");
+        let two = Status::with_error_details(Code::FailedPrecondition, message, details);
+        let expected = format!(
+            "{message}\n  10:00:00Z to 10:00:04Z: nothing was recorded\n  11:00:00Z to 11:00:01Z: a.ts is empty"
+        );
+        assert_eq!(Failure::from(two).to_string(), expected);
     }
 
     #[test]

@@ -118,6 +118,14 @@ impl ExportService for Fake {
     async fn get_thumbnail(&self, _: Request<GetThumbnailRequest>) -> Answer<GetThumbnailResponse> {
         Err(Status::unimplemented("not part of any test"))
     }
+
+    async fn list_sources(&self, _: Request<ListSourcesRequest>) -> Answer<ListSourcesResponse> {
+        Err(Status::unimplemented("not part of any test"))
+    }
+
+    async fn get_coverage(&self, _: Request<GetCoverageRequest>) -> Answer<GetCoverageResponse> {
+        Err(Status::unimplemented("not part of any test"))
+    }
 }
 
 /// What a program would read from standard output.

@@ -1,11 +1,16 @@
 //! The JSON lines that the client prints where nobody watches. Field names are part of the command's interface: they may be
 //! added to, not changed. Times are RFC 3339, lengths milliseconds, sizes bytes; what isn't known yet is absent.
 
+mod library;
+
 use protocol::{
     export::v1::{Export, ExportPlan, ExportedFile, GetThumbnailResponse},
     job::v1::{JobFailure, JobPhase, JobState},
 };
 use serde::Serialize;
+
+use library::GapLine;
+pub(crate) use library::{CoverageLine, SourceLine};
 
 use crate::units::{instant, millis};
 
@@ -21,6 +26,10 @@ pub(crate) enum Line {
     Download(DownloadLine),
     /// A picture that was fetched.
     Thumbnail(ThumbnailLine),
+    /// A recording.
+    Source(SourceLine),
+    /// What of a recording there is, or a page of it.
+    Coverage(CoverageLine),
     /// An export was erased.
     Deleted {
         /// Which.
@@ -109,16 +118,6 @@ pub(crate) struct PlanLine {
     tracks: Vec<TrackLine>,
     warnings: Vec<String>,
     files: Vec<PlannedFileLine>,
-}
-
-#[derive(Debug, Serialize)]
-struct GapLine {
-    start_time: Option<String>,
-    duration_ms: i64,
-    /// NOT_RECORDED, OUTSIDE or DAMAGED.
-    reason: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    detail: String,
 }
 
 /// What of the range is in which file.
@@ -241,12 +240,7 @@ impl From<&ExportedFile> for FileLine {
 
 impl From<&ExportPlan> for PlanLine {
     fn from(plan: &ExportPlan) -> Self {
-        let gaps = plan.gaps.iter().map(|gap| GapLine {
-            start_time: gap.start_time.as_ref().map(instant),
-            duration_ms: gap.duration.as_ref().map_or(0, millis),
-            reason: gap.reason().as_str_name().trim_start_matches("GAP_REASON_").to_owned(),
-            detail: gap.detail.clone(),
-        });
+        let gaps = plan.gaps.iter().map(|gap| GapLine::new(&gap.start_time, &gap.duration, gap.reason(), &gap.detail));
         let files = plan.files.iter().map(|file| PlannedFileLine {
             name: file.name.clone(),
             actual_mark_in: file.actual_mark_in.as_ref().map(instant),

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use protocol::{
     export::v1::{Export, ExportPlan},
     job::v1::{JobState, JobStatus},
-    recording::v1::GapReason,
+    recording::v1::{Coverage, GapReason, Source},
 };
 
 use crate::{
@@ -223,6 +223,38 @@ fn plan_rows(plan: &ExportPlan) -> Vec<(&'static str, String)> {
     }
     rows.extend(plan.warnings.iter().map(|warning| ("note", warning.clone())));
     rows
+}
+
+/// A recording in one row, for people.
+pub(crate) fn source_row(source: &Source) -> String {
+    let layout = source.layout().as_str_name().trim_start_matches("LAYOUT_").to_lowercase();
+    format!("{layout:6}  {}", printable(&source.uid))
+}
+
+/// What of a recording there is, for people: spans and gaps as they follow one another. The first page says what it is.
+pub(crate) fn describe_coverage(coverage: &Coverage, is_first: bool) -> String {
+    let time = |time: &Option<_>| time.as_ref().map_or_else(|| "?".to_owned(), instant);
+    let mut rows = Vec::new();
+    if is_first {
+        let growing = if coverage.growing { ", still growing" } else { "" };
+        let clocked = if coverage.clocked { "" } else { ", counted from 1970: it knows no wall clock" };
+        let range = format!("{} to {}{growing}{clocked}", time(&coverage.start_time), time(&coverage.end_time));
+        rows.push(("recording", range));
+    }
+    let nanos = |time: &Option<prost_types::Timestamp>| time.as_ref().map_or((0, 0), |time| (time.seconds, time.nanos));
+    let spans = coverage.spans.iter().map(|span| {
+        (nanos(&span.start_time), ("recorded", format!("{} to {}", time(&span.start_time), time(&span.end_time))))
+    });
+    let gaps = coverage.gaps.iter().map(|gap| {
+        let lasting = gap.duration.as_ref().map_or_else(String::new, length);
+        let text = format!("{lasting} from {}: {}", time(&gap.start_time), why(gap.reason(), &gap.detail));
+        (nanos(&gap.start_time), ("gap", text))
+    });
+    let mut events: Vec<_> = spans.chain(gaps).collect();
+    events.sort_by_key(|(at, _)| *at);
+    rows.extend(events.into_iter().map(|(_, row)| row));
+    rows.extend(coverage.notices.iter().map(|notice| ("note", notice.clone())));
+    table(&rows)
 }
 
 /// Why nothing was recorded, in words.

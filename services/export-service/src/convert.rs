@@ -1,6 +1,7 @@
 //! Wire to domain. All validation of requests is here, and all violations are told at once.
 
 mod reply;
+mod sources;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use protocol::{export::v1 as proto, job::v1 as job_proto};
 use server::clips::GapPolicy;
 
 pub(crate) use reply::{export, plan, timestamp};
+pub(crate) use sources::{coverage, coverage_query, sources};
 
 use crate::export::{ExportSpec, MAX_MARK, Policies, Position, Story, decode_slug};
 
@@ -134,16 +136,19 @@ pub(crate) fn position(
     if uid.is_empty() {
         violations.add(&format!("{prefix}uid"), "it is missing");
     }
-    let start = start.and_then(|start| match wall_time(&start) {
-        Some(start) => Some(start),
-        None => {
-            violations
-                .add(&format!("{prefix}start_time"), format!("{}.{:09} s is out of range", start.seconds, start.nanos));
-            None
-        }
-    });
+    let start = check_time(&format!("{prefix}start_time"), start, violations);
     let mark = check_mark(&format!("{prefix}mark"), mark.as_ref().map_or(Some(0), nanos), violations);
     Position { uid, start, mark }
+}
+
+/// An instant, if there is one and it can be one.
+fn check_time(field: &str, time: Option<Timestamp>, violations: &mut Violations) -> Option<WallTime> {
+    let time = time?;
+    let wall = wall_time(&time);
+    if wall.is_none() {
+        violations.add(field, format!("{}.{:09} s is out of range", time.seconds, time.nanos));
+    }
+    wall
 }
 
 /// A mark in nanoseconds, if it is one.

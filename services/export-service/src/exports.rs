@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use server::{
     Suite,
-    clips::{self, Gap, Located, MadeFile, blocking},
+    clips::{self, CoveragePage, CoverageQuery, Gap, Located, MadeFile, SourcesPage, blocking},
 };
 use storage::{Key, Reader};
 
@@ -118,6 +118,16 @@ impl Exports {
         Ok(self.queue().submit(new).await?.job)
     }
 
+    /// The recordings in a folder.
+    pub(crate) async fn sources(&self, folder: String, size: i32, token: String) -> Result<SourcesPage, Error> {
+        blocking(&self.suite, move |suite| clips::sources(suite, &folder, size, &token)).await
+    }
+
+    /// What of a recording there is.
+    pub(crate) async fn coverage(&self, query: CoverageQuery, size: i32, token: String) -> Result<CoveragePage, Error> {
+        blocking(&self.suite, move |suite| clips::coverage(suite, &query, size, &token)).await
+    }
+
     pub(crate) async fn get(&self, owner: &str, id: &str) -> Result<Arc<Job>, Error> {
         Ok(self.queue().get(EXPORT, owner, id).await?)
     }
@@ -185,7 +195,7 @@ pub(crate) fn locate(suite: &Suite, spec: &ExportSpec) -> Result<Located, Error>
     let end = start
         .checked_add_nanos(spec.duration)
         .ok_or_else(|| Error::invalid("duration", "the clip ends beyond the year 2262"))?;
-    clips::locate(&recording, spec.task(TimeRange::new(start, end)), spec.policies.gap_policy)
+    clips::locate(suite, &recording, spec.task(TimeRange::new(start, end)), spec.policies.gap_policy)
 }
 
 /// Finds the frame that a still shows. Blocks.
@@ -195,7 +205,8 @@ pub(crate) fn locate(suite: &Suite, spec: &ExportSpec) -> Result<Located, Error>
 pub(crate) fn locate_still(suite: &Suite, position: &Position, height: Option<u32>) -> Result<ThumbnailTask, Error> {
     let recording = clips::recording(suite, &position.uid, None, position.start)?;
     let at = mark_in(&recording, position)?;
-    let selection = recording.select(TimeRange::new(at, at.saturating_add_nanos(STILL_WINDOW)))?;
+    let selection =
+        recording.select(TimeRange::new(at, at.saturating_add_nanos(STILL_WINDOW)), &clips::prober(suite))?;
     Ok(ThumbnailTask { input: selection.input, at, height })
 }
 

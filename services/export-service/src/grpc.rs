@@ -196,4 +196,25 @@ impl ExportService for Grpc {
         });
         Ok(Response::new(Box::pin(stream::iter([Ok(first)]).chain(pieces))))
     }
+
+    async fn list_sources(
+        &self,
+        request: Request<proto::ListSourcesRequest>,
+    ) -> Result<Response<proto::ListSourcesResponse>, Status> {
+        Caller::of(request.extensions())?;
+        let request = request.into_inner();
+        let page = self.exports.sources(request.folder, request.page_size, request.page_token).await?;
+        Ok(Response::new(convert::sources(page)))
+    }
+
+    async fn get_coverage(
+        &self,
+        request: Request<proto::GetCoverageRequest>,
+    ) -> Result<Response<proto::GetCoverageResponse>, Status> {
+        Caller::of(request.extensions())?;
+        let mut request = request.into_inner();
+        let (size, token) = (request.page_size, std::mem::take(&mut request.page_token));
+        let page = self.exports.coverage(convert::coverage_query(request)?, size, token).await?;
+        Ok(Response::new(convert::coverage(page)))
+    }
 }

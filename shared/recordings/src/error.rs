@@ -15,6 +15,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The options of a library can't be read: says which, and why.
+    #[error("{0}")]
+    InvalidOptions(String),
     /// There is nothing of that name.
     #[error("there is no recording {uid:?}")]
     NotFound {
@@ -65,6 +68,9 @@ pub enum Error {
         /// Why.
         source: media::Error,
     },
+    /// The store that the library is in can't be used.
+    #[error("{0}")]
+    Storage(Box<storage::Error>),
     /// A file, or the library itself, couldn't be read.
     #[error("{name} can't be read: {source}")]
     Io {
@@ -88,6 +94,8 @@ impl Error {
 impl From<Error> for errors::Error {
     fn from(error: Error) -> Self {
         match error {
+            Error::InvalidOptions(_) => Self::internal(error),
+            Error::Storage(_) => Self::Unavailable { dependency: "the library", source: error.into() },
             Error::InvalidUid { .. } => Self::invalid("uid", error.to_string()),
             Error::NotFound { uid } => Self::NotFound { kind: "recording", id: uid },
             Error::Unusable { .. } | Error::Unsupported { .. } => Self::UnusableSource(error.to_string()),

@@ -8,36 +8,43 @@ use crate::track::Stretch;
 /// the renditions' segments end where a frame does, and an audio frame ends elsewhere.
 const SLACK: i64 = 500_000_000;
 
-/// A stretch of the main rendition, or a part of one, and the audio that runs beside it.
+/// A stretch of the main rendition, or a part of one, that runs beside one stretch at most of each audio rendition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Joint {
     pub(crate) range: TimeRange,
     /// Index of the main rendition's stretch.
     pub(crate) main: usize,
-    /// Index of the audio rendition's stretch.
-    pub(crate) audio: Option<usize>,
 }
 
-/// Joins stretches, both in order of time. The main ones are kept whole, but where another audio stretch starts in the
+impl Joint {
+    /// The stretch of an audio rendition that shares most with it; the first of equals.
+    pub(crate) fn beside<'a>(&self, audio: &'a [Stretch]) -> Option<&'a Stretch> {
+        best(self.range, audio).map(|index| &audio[index])
+    }
+}
+
+/// Joins stretches, all in order of time. The main ones are kept whole, but where another audio stretch starts in the
 /// middle of one. The audio may be missing at the ends: silence needs no span of its own.
-pub(crate) fn join(main: &[Stretch], audio: &[Stretch]) -> Vec<Joint> {
+pub(crate) fn join(main: &[Stretch], audio: &[&[Stretch]]) -> Vec<Joint> {
     let mut joints: Vec<Joint> = Vec::with_capacity(main.len());
     for (index, stretch) in main.iter().enumerate() {
         let mut start = stretch.range.start;
         for end in cuts(stretch.range, audio) {
-            let range = TimeRange::new(start, end);
-            joints.push(Joint { range, main: index, audio: best(range, audio) });
+            joints.push(Joint { range: TimeRange::new(start, end), main: index });
             start = end;
         }
     }
     joints
 }
 
-/// Where to cut `range` so that no two audio stretches are beside a piece; the last cut is its end.
-fn cuts(range: TimeRange, audio: &[Stretch]) -> Vec<WallTime> {
+/// Where to cut `range` so that no two stretches of one audio rendition are beside a piece; the last cut is its end.
+fn cuts(range: TimeRange, audio: &[&[Stretch]]) -> Vec<WallTime> {
+    let mut starts: Vec<WallTime> =
+        audio.iter().flat_map(|audio| beside(range, audio).skip(1).map(|(_, shared)| shared.start)).collect();
+    starts.sort_unstable();
     let mut cuts = Vec::new();
     let mut last = range.start;
-    for (_, TimeRange { start, .. }) in beside(range, audio).skip(1) {
+    for start in starts {
         if start.nanos_since(last) > SLACK && range.end.nanos_since(start) > SLACK {
             cuts.push(start);
             last = start;
@@ -73,8 +80,11 @@ mod tests {
             ranges.iter().map(|(from, to)| Stretch { segments: 0..1, range: seconds(*from, *to), init: None }).collect()
         };
         let expected: Vec<_> =
-            expected.iter().map(|&(from, to, main, audio)| Joint { range: seconds(from, to), main, audio }).collect();
-        assert_eq!(join(&stretches(main), &stretches(audio)), expected, "{main:?} with {audio:?}");
+            expected.iter().map(|&(from, to, main, audio)| (Joint { range: seconds(from, to), main }, audio)).collect();
+        let beside = stretches(audio);
+        let joints = join(&stretches(main), &[&beside]).into_iter();
+        let found: Vec<_> = joints.map(|joint| (joint, best(joint.range, &beside))).collect();
+        assert_eq!(found, expected, "{main:?} with {audio:?}");
     }
 
     #[test]

@@ -6,36 +6,49 @@
 //! reader will. Only the live edge of DASH segments that are addressed by number alone is told by nothing else.
 //!
 //! ```text
-//! library.rs     a folder opened once
+//! library.rs     a folder opened once; what it keeps between two looks is in cache.rs
 //! store.rs       where its files are; local.rs: beneath a local folder; bucket.rs: below a prefix in S3
+//! shelf.rs       what is remembered of media files; boxes.rs: how far one has been written
 //! name.rs        uids, and the URIs that manifests hold
-//! hls/  dash/  file.rs     the layouts: each becomes sections of tracks
+//! hls/  dash/  file.rs     the layouts that become sections of tracks
 //! track.rs       a rendition: segments found by index or by time, and the stretches without a gap in them
 //! join.rs        spans: where the stretches of video and audio meet
-//! recording.rs   the spans, the gaps, and the look-up
+//! timeline.rs    the spans of a manifest, and the look-up
+//! folder/        folders of time-stamped files
+//! recording.rs   a recording, whatever its layout; coverage.rs: what of it there is
+//! sources.rs     what recordings a library has
 //! ```
 //!
 //! A new layout is a new reader beside those, and a new `track::Segments`.
 
+mod boxes;
 mod bucket;
+mod cache;
+mod coverage;
 mod dash;
 mod error;
 mod file;
+mod folder;
 mod hls;
 mod join;
 mod library;
 mod local;
 mod name;
 mod recording;
+mod shelf;
 mod sidecar;
 mod sniff;
+mod sources;
 mod store;
+mod timeline;
 mod track;
 mod when;
 
+pub use coverage::{Coverage, Gap, Notice, Reason};
 pub use error::Error;
-pub use library::{Library, Probe};
+pub use library::{Library, LibraryOptions, Probe, RecordingOptions};
 pub use recording::{Recording, Selection};
+pub use sources::{Layout, Source, SourcePage};
 pub use store::{Entry, Identity, Store, Version};
 
 /// The most segments that one rendition may have: 46 days of two-second segments.

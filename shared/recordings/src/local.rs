@@ -50,7 +50,7 @@ impl LocalStore {
         let file = File::from(self.beneath(name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?);
         match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
             FileType::RegularFile => Ok(file),
-            FileType::Directory => Err(invalid("is a folder")),
+            FileType::Directory => Err(Errno::ISDIR.into()),
             _ => Err(invalid("is not a regular file")),
         }
     }

@@ -63,6 +63,11 @@ pub(crate) fn resolve_file(base: &str, uri: &str) -> Result<String, &'static str
     }
 }
 
+/// The name of something in a folder; the root's is empty.
+pub(crate) fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
 /// The last component's extension, in lower case.
 pub(crate) fn extension(name: &str) -> Option<String> {
     let file = name.rsplit('/').next()?;

@@ -37,10 +37,15 @@ impl fmt::Display for Kind {
 
 /// What a file of this name should be.
 pub(crate) fn expected(name: &str) -> Option<Kind> {
-    match name::extension(name)?.as_str() {
+    expected_of(&name::extension(name)?)
+}
+
+/// What a file with this extension, in lower case, should be.
+pub(crate) fn expected_of(extension: &str) -> Option<Kind> {
+    match extension {
         "mpd" => Some(Kind::Dash),
         "m3u8" | "m3u" => Some(Kind::Hls),
-        "mp4" | "m4v" | "mov" => Some(Kind::Media(Format::Mp4)),
+        "mp4" | "m4v" | "mov" | "m4s" | "fmp4" => Some(Kind::Media(Format::Mp4)),
         "ts" | "mts" | "m2ts" => Some(Kind::Media(Format::MpegTs)),
         "mkv" | "webm" => Some(Kind::Media(Format::Matroska)),
         _ => None,

@@ -1,6 +1,11 @@
 //! Where the files of a library are: all that this crate reads, it reads through [`Store`].
 
-use std::{fmt::Debug, io, ops::ControlFlow, ops::Range};
+use std::{
+    fmt::Debug,
+    io,
+    ops::{ControlFlow, Range},
+    time::{Duration, SystemTime},
+};
 
 use media::{Opened, time::WallTime};
 
@@ -8,7 +13,7 @@ use media::{Opened, time::WallTime};
 /// folder's is without a `/` at its end, and empty for the root.
 ///
 /// Errors are those of the file system: `NotFound` where there is no such file, `NotADirectory` where a component is
-/// none, `InvalidInput` with a reason where there is something that isn't a regular file.
+/// none, `IsADirectory` where a file was wanted, `InvalidInput` with a reason where there is neither.
 pub trait Store: Debug + Send + Sync {
     /// Opens a regular file for reading. Never waits for another process or machine, and never follows a symbolic link:
     /// that a file far away isn't there is told when its size is asked.
@@ -74,4 +79,25 @@ pub enum Identity {
     },
     /// An object that is only ever replaced as a whole, and then has another tag.
     Tag(String),
+}
+
+/// A file that was written to within this time is taken to be growing.
+const FRESH: Duration = Duration::from_secs(60);
+
+impl Version {
+    /// Whether somebody wrote to it a moment ago.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.age().is_none_or(|age| age < FRESH)
+    }
+
+    /// How long ago it was written to; `None` if that lies ahead.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        now.checked_sub(Duration::from_nanos(u64::try_from(self.modified.nanos()).unwrap_or(0)))
+    }
+
+    /// Whether somebody may be in the middle of writing it.
+    pub(crate) fn may_be_unfinished(&self) -> bool {
+        matches!(self.identity, Identity::Inode { .. })
+    }
 }

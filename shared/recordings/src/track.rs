@@ -33,6 +33,9 @@ pub(crate) trait Segments: Debug + Send + Sync {
     /// What segment `index` covers. Within a stretch, the starts never go back.
     fn range(&self, index: usize) -> TimeRange;
 
+    /// About how many bytes of memory they take.
+    fn bytes(&self) -> usize;
+
     /// Where segment `index` is. This is where what a manifest points to is checked.
     fn address(&self, index: usize) -> Result<Address, Error>;
 }
@@ -40,7 +43,7 @@ pub(crate) trait Segments: Debug + Send + Sync {
 /// The one segment of a rendition that is a file.
 #[derive(Debug)]
 struct Whole {
-    name: String,
+    address: Address,
     range: TimeRange,
 }
 
@@ -49,8 +52,12 @@ impl Segments for Whole {
         self.range
     }
 
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.address.name.len()
+    }
+
     fn address(&self, _: usize) -> Result<Address, Error> {
-        Ok(Address::whole(self.name.clone()))
+        Ok(self.address.clone())
     }
 }
 
@@ -87,19 +94,29 @@ pub(crate) struct Track {
     /// Clocks, each with the first segment that it holds for, in order. Never empty: the first holds
     /// for all before, too.
     pub(crate) clocks: Vec<(usize, Clock)>,
+    /// What the manifest says is missing, in order of time.
+    pub(crate) declared: Vec<TimeRange>,
 }
 
 impl Track {
     /// A rendition that is one file, all of it at `range`.
-    pub(crate) fn whole(format: Format, name: String, range: TimeRange, clock: Clock) -> Self {
+    pub(crate) fn whole(format: Format, address: Address, range: TimeRange, clock: Clock) -> Self {
         Self {
             format,
             language: None,
-            segments: Box::new(Whole { name, range }),
+            segments: Box::new(Whole { address, range }),
             inits: Vec::new(),
             stretches: vec![Stretch { segments: 0..1, range, init: None }],
             clocks: vec![(0, clock)],
+            declared: Vec::new(),
         }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let lists = size_of_val(&*self.stretches) + size_of_val(&*self.clocks) + size_of_val(&*self.declared);
+        let inits: usize = self.inits.iter().map(|init| size_of::<Address>() + init.name.len()).sum();
+        self.segments.bytes() + lists + inits
     }
 
     /// The segment of a stretch that `instant` falls into; the first or last one if it lies outside.
@@ -149,6 +166,10 @@ mod tests {
             TimeRange::new(at(index), at(index + 1))
         }
 
+        fn bytes(&self) -> usize {
+            0
+        }
+
         fn address(&self, index: usize) -> Result<Address, Error> {
             Ok(Address::whole(index.to_string()))
         }
@@ -163,6 +184,7 @@ mod tests {
             inits: vec![],
             stretches: vec![],
             clocks: vec![(0, Clock::FirstKeyframe { segment: 0, wall: WallTime::EPOCH })],
+            declared: vec![],
         };
         let range = |from, to| TimeRange::new(WallTime::from_nanos(from), WallTime::from_nanos(to));
         let stretch = Stretch { segments: 1..9, range: range(2, 18), init: None };

@@ -85,3 +85,46 @@ fn methods(sets: &[&[u8]], served: &[&str]) -> Result<HashSet<String>, Error> {
     }
     Ok(methods)
 }
+
+#[cfg(test)]
+mod tests {
+    use prost_types::{FileDescriptorProto, MethodDescriptorProto, ServiceDescriptorProto};
+
+    use super::*;
+
+    /// Two packages, each with a service that has one method.
+    fn descriptors() -> &'static [u8] {
+        let file = |package: &str, service: &str| FileDescriptorProto {
+            name: Some(format!("{package}.proto")),
+            package: Some(package.to_owned()),
+            service: vec![ServiceDescriptorProto {
+                name: Some(service.to_owned()),
+                method: vec![MethodDescriptorProto {
+                    name: Some("Do".to_owned()),
+                    input_type: Some(format!(".{package}.Nothing")),
+                    output_type: Some(format!(".{package}.Nothing")),
+                    ..MethodDescriptorProto::default()
+                }],
+                ..ServiceDescriptorProto::default()
+            }],
+            message_type: vec![prost_types::DescriptorProto {
+                name: Some("Nothing".to_owned()),
+                ..prost_types::DescriptorProto::default()
+            }],
+            ..FileDescriptorProto::default()
+        };
+        let set = FileDescriptorSet { file: vec![file("a.v1", "A"), file("b.v1", "B"), file("c.v1", "C")] };
+        set.encode_to_vec().leak()
+    }
+
+    #[tokio::test]
+    async fn several_services_are_known_and_others_are_not() {
+        let builtin =
+            Builtin::new(Routes::default(), &["a.v1.A", "b.v1.B"], descriptors()).await.expect("they are fine");
+        let own = |path: &&String| !path.starts_with("/grpc.");
+        let mut methods: Vec<_> = builtin.methods.iter().filter(own).collect();
+        methods.sort();
+        assert_eq!(methods, ["/a.v1.A/Do", "/b.v1.B/Do"]);
+        assert_eq!(builtin.health.names, ["a.v1.A", "b.v1.B"], "what a stop is told to");
+    }
+}

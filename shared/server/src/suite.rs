@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use jobs::{Queue, Runner, Settings, SystemClock, Workers};
 use media::{Pool, PoolConfig};
-use recordings::Library;
+use recordings::{Library, LibraryOptions};
 
 use crate::{Config, Error, Shared};
 
@@ -54,14 +54,21 @@ impl Suite {
 }
 
 async fn open_library(config: &Config) -> Result<Library, Error> {
-    let (location, options) = (config.library.as_str().to_owned(), config.s3());
+    let (location, s3, names) = (config.library.as_str().to_owned(), config.s3(), &config.recordings);
+    let options = LibraryOptions { file_pattern: names.file_pattern.clone(), time_zone: names.time_zone.clone() };
     let open = move || {
-        if location.starts_with("s3://") {
-            return Ok(Library::open_bucket(&location, &options)?);
-        }
-        Library::open(Path::new(&location)).map_err(|error| {
-            let reason = format!("{error}; make the folder, or name another with --library");
-            Error::Data { path: location.into(), reason }
+        let is_bucket = location.starts_with("s3://");
+        let library = match is_bucket {
+            true => Library::open_bucket(&location, &s3, options),
+            false => Library::with_options(Path::new(&location), options),
+        };
+        library.map_err(|error| {
+            let advice = match error {
+                recordings::Error::InvalidOptions(_) => "see [recordings] in the settings",
+                _ if is_bucket => "check AWS_ENDPOINT_URL and the credentials, or name another with --library",
+                _ => "make the folder, or name another with --library",
+            };
+            Error::Data { path: location.into(), reason: format!("{error}; {advice}") }
         })
     };
     // A store far away may take its time.

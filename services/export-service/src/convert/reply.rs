@@ -145,16 +145,19 @@ fn planned_file(name: &str, report: &ClipReport) -> proto::PlannedFile {
 }
 
 fn gap(gap: Gap) -> proto::Gap {
-    let (reason, detail) = match gap.cause {
-        GapCause::NotRecorded => (recording_proto::GapReason::NotRecorded, String::new()),
-        GapCause::Outside => (recording_proto::GapReason::Outside, String::new()),
-        GapCause::Damaged(what) => (recording_proto::GapReason::Damaged, what),
-    };
-    proto::Gap {
-        start_time: Some(timestamp(gap.range.start)),
-        duration: Some(span(gap.range.end.nanos_since(gap.range.start))),
-        reason: reason.into(),
-        detail,
+    let (start_time, duration) = (Some(timestamp(gap.range.start)), Some(span(gap.length())));
+    let (reason, detail) = gap_reason(gap.cause);
+    proto::Gap { start_time, duration, reason: reason.into(), detail }
+}
+
+/// Why a gap is one, and what exactly.
+pub(super) fn gap_reason(cause: GapCause) -> (recording_proto::GapReason, String) {
+    use recording_proto::GapReason as R;
+    match cause {
+        GapCause::NotRecorded => (R::NotRecorded, String::new()),
+        GapCause::Declared => (R::NotRecorded, "the manifest says so".to_owned()),
+        GapCause::Outside => (R::Outside, String::new()),
+        GapCause::Damaged(what) => (R::Damaged, what),
     }
 }
 
@@ -276,7 +279,7 @@ pub(crate) fn timestamp(instant: WallTime) -> Timestamp {
     Timestamp { seconds: nanos.div_euclid(NANOS), nanos: nanos.rem_euclid(NANOS) as i32 }
 }
 
-fn span(nanos: i64) -> prost_types::Duration {
+pub(super) fn span(nanos: i64) -> prost_types::Duration {
     prost_types::Duration { seconds: nanos / NANOS, nanos: (nanos % NANOS) as i32 }
 }
 

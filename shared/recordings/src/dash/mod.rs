@@ -1,6 +1,7 @@
 //! DASH (ISO/IEC 23009-1): each period becomes a section, with its best video rendition and one of audio.
 
 mod edge;
+mod index;
 mod mpd;
 mod period;
 mod place;
@@ -11,14 +12,16 @@ mod timeline;
 
 use media::time::WallTime;
 
-use crate::{Error, Library, Recording, error::excerpt, name, when};
+use crate::{Error, MAX_MANIFEST_BYTES, Recording, coverage::Notices, error::excerpt, library::Reading, name, when};
 
 use mpd::Mpd;
 use period::Bounds;
 
 /// What all periods of a manifest share.
 struct Presentation<'a> {
-    library: &'a Library,
+    reading: &'a Reading<'a>,
+    /// The name of the video rendition that is wanted.
+    rendition: Option<&'a str>,
     uid: &'a str,
     /// Whether segments are still being added.
     is_dynamic: bool,
@@ -27,8 +30,8 @@ struct Presentation<'a> {
 }
 
 /// The recording of the manifest `uid`.
-pub(crate) fn read(library: &Library, uid: &str) -> Result<Recording, Error> {
-    let mpd = mpd::parse(&library.text(uid)?).map_err(|reason| Error::unusable(uid, reason))?;
+pub(crate) fn read(reading: &Reading<'_>, uid: &str, rendition: Option<&str>) -> Result<Recording, Error> {
+    let mpd = mpd::parse(&reading.text(uid, MAX_MANIFEST_BYTES)?).map_err(|reason| Error::unusable(uid, reason))?;
     let instant = |text: &Option<String>, name: &str| match text {
         Some(text) => when::instant(text).map(Some).ok_or_else(|| wrong_time(uid, name, text)),
         None => Ok(None),
@@ -36,16 +39,16 @@ pub(crate) fn read(library: &Library, uid: &str) -> Result<Recording, Error> {
     let start = instant(&mpd.availability_start_time, "availabilityStartTime")?;
     let newest = match instant(&mpd.publish_time, "publishTime")? {
         Some(published) => published,
-        None => library.modified(uid)?,
+        None => reading.version(uid)?.modified,
     };
     let is_dynamic = mpd.kind.as_deref() == Some("dynamic");
-    let presentation = Presentation { library, uid, is_dynamic, newest };
+    let presentation = Presentation { reading, rendition, uid, is_dynamic, newest };
     let base = presentation.base(uid, &mpd.base_urls)?;
     let mut sections = Vec::new();
     for (period, bounds) in mpd.periods.iter().zip(presentation.bounds(&mpd, start.unwrap_or_default())?) {
         sections.extend(presentation.section(period, bounds, &base)?);
     }
-    Recording::new(uid, sections, start.is_some(), is_dynamic)
+    Recording::of_sections(uid, sections, start.is_some(), is_dynamic, Notices::default())
 }
 
 fn wrong_time(uid: &str, attribute: &str, text: &str) -> Error {

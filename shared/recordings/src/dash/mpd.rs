@@ -65,6 +65,12 @@ pub(super) struct AdaptationSet {
     pub(super) content_type: Option<String>,
     #[serde(rename = "@mimeType")]
     pub(super) mime_type: Option<String>,
+    #[serde(rename = "@lang")]
+    pub(super) language: Option<String>,
+    #[serde(rename = "@width")]
+    pub(super) width: Option<u32>,
+    #[serde(rename = "@height")]
+    pub(super) height: Option<u32>,
     #[serde(rename = "Role", default)]
     pub(super) roles: Vec<Descriptor>,
     #[serde(rename = "ContentProtection", default)]
@@ -90,6 +96,10 @@ pub(super) struct Representation {
     pub(super) id: String,
     #[serde(rename = "@bandwidth", default)]
     pub(super) bandwidth: u64,
+    #[serde(rename = "@width")]
+    pub(super) width: Option<u32>,
+    #[serde(rename = "@height")]
+    pub(super) height: Option<u32>,
     #[serde(rename = "@mimeType")]
     pub(super) mime_type: Option<String>,
     #[serde(rename = "ContentProtection", default)]
@@ -124,6 +134,8 @@ pub(super) struct Addressing {
     pub(super) duration: Option<u64>,
     #[serde(rename = "@startNumber")]
     pub(super) start_number: Option<u64>,
+    #[serde(rename = "@indexRange")]
+    pub(super) index_range: Option<String>,
     #[serde(rename = "@endNumber")]
     pub(super) end_number: Option<u64>,
     #[serde(rename = "@media")]
@@ -164,7 +176,7 @@ pub(super) struct SegmentTimeline {
 }
 
 /// Some segments of the same duration.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct Entry {
     /// Presentation time of the first; if absent, where the one before ends.
     #[serde(rename = "@t")]

@@ -71,6 +71,7 @@ impl Presentation<'_> {
     fn count(&self, table: &Table, regular: Regular, newest: u64, limit: Option<u64>) -> Result<Range<u64>, Error> {
         let template = match &table.naming {
             Naming::List(list) => return Ok(0..list.len() as u64),
+            Naming::Pieces { pieces, .. } => return Ok(0..pieces.len() as u64),
             Naming::Template(template) => template,
         };
         if !self.is_dynamic {
@@ -79,7 +80,7 @@ impl Presentation<'_> {
         let has = |index: usize| {
             let numbers = table.start_number.checked_add(index as u64).zip(regular.time(index as u64));
             let name = numbers.map(|(number, time)| table.name(template, number, time));
-            name.is_some_and(|name| name.is_ok_and(|name| self.library.has(&name)))
+            name.is_some_and(|name| name.is_ok_and(|name| self.reading.has(&name)))
         };
         let limit = limit.unwrap_or(u64::MAX);
         let expected = Until::EndsBy(newest).count(regular.time, regular.duration).min(limit);

@@ -6,12 +6,12 @@ use media::{
 };
 
 use super::{
-    Presentation,
+    Presentation, index,
     mpd::{Addressing, Period},
     period::{Bounds, Choice},
     table::{Naming, Table, stretches},
     template::Template,
-    timeline::Scale,
+    timeline::{Scale, Timeline},
 };
 use crate::{
     Error,
@@ -80,7 +80,14 @@ impl Presentation<'_> {
         let template =
             |text| Template::parse(text, &rendition.id, rendition.bandwidth).map_err(|reason| self.unusable(reason));
         let naming = match (kind, levels.find(|level| level.media.as_deref())) {
-            (Kind::Whole, _) => return self.whole(format, &base, bounds, clock),
+            (Kind::Whole, _) => {
+                let mut track = match levels.find(|level| level.index_range.as_deref()) {
+                    Some(range) if format == Format::Mp4 => self.indexed(&levels, &base, range, bounds, is_main)?,
+                    _ => self.whole(format, &base, bounds, clock)?,
+                };
+                track.language = (!is_main).then(|| set.language.clone()).flatten();
+                return Ok(track);
+            }
             (Kind::List, _) => Naming::List(self.list(&levels, &base)?),
             (Kind::Template, Some(media)) => Naming::Template(template(media)?),
             (Kind::Template, None) => return Err(self.unusable("has a SegmentTemplate without media")),
@@ -98,11 +105,12 @@ impl Presentation<'_> {
         table.check()?;
         Ok(Track {
             format,
-            language: None,
+            language: (!is_main).then(|| set.language.clone()).flatten(),
             stretches: stretches(&table, is_main, end, init.is_some()),
             inits: init.into_iter().collect(),
             segments: Box::new(table),
             clocks: vec![(0, clock)],
+            declared: Vec::new(),
         })
     }
 
@@ -127,7 +135,47 @@ impl Presentation<'_> {
     fn whole(&self, format: Format, base: &str, bounds: Bounds, clock: Clock) -> Result<Track, Error> {
         let end = latest_end(bounds).ok_or_else(|| self.unusable("has a file whose duration is not told"))?;
         let address = self.address(base, None, None)?;
-        Ok(Track::whole(format, address.name, TimeRange::new(bounds.start, end), clock))
+        Ok(Track::whole(format, address, TimeRange::new(bounds.start, end), clock))
+    }
+
+    /// A rendition that is one file, of which an index tells where what is.
+    fn indexed(
+        &self,
+        levels: &Levels<'_>,
+        base: &str,
+        range: &str,
+        bounds: Bounds,
+        is_main: bool,
+    ) -> Result<Track, Error> {
+        let Address { name, offset, length } = self.address(base, None, Some(range))?;
+        let wrong = |reason: &str| Error::unusable(&name, reason);
+        let bytes = |range| self.reading.bytes(&name, range);
+        self.reading.remember(&name, self.reading.version(&name)?);
+        let end = offset.saturating_add(length.unwrap_or_default());
+        let index = index::read(offset..end, &bytes, &wrong)?;
+        let stated = self.scale(levels, bounds.start)?;
+        // The offset is told in the manifest's ticks, the times in the index's.
+        let zero = u128::from(stated.offset) * u128::from(index.timescale) / u128::from(stated.timescale);
+        let zero = u64::try_from(zero).ok().filter(|zero| i64::try_from(*zero).is_ok());
+        let zero = zero.ok_or_else(|| self.unusable("has an absurd presentationTimeOffset"))?;
+        let scale = Scale { timescale: index.timescale, offset: zero, wall: bounds.start };
+        let timeline = Timeline::read(&index.entries, None).map_err(|reason| wrong(&reason))?;
+        let init = match self.initialization(levels, base)? {
+            Some(init) => init,
+            None => Address { name: name.clone(), offset: 0, length: Some(offset) },
+        };
+        let naming = Naming::Pieces { name: name.clone(), pieces: index.pieces };
+        let table = Table { uid: self.uid.to_owned(), base: base.to_owned(), naming, start_number: 0, timeline, scale };
+        table.check()?;
+        Ok(Track {
+            format: Format::Mp4,
+            language: None,
+            stretches: stretches(&table, is_main, latest_end(bounds), true),
+            inits: vec![init],
+            segments: Box::new(table),
+            clocks: vec![(0, Clock::Ticks { ticks: zero as i64, timescale: scale.timescale, wall: bounds.start })],
+            declared: Vec::new(),
+        })
     }
 
     fn list(&self, levels: &Levels<'_>, base: &str) -> Result<Vec<Address>, Error> {

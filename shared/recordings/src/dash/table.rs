@@ -20,6 +20,8 @@ pub(super) enum Naming {
     Template(Template),
     /// One by one.
     List(Vec<Address>),
+    /// As pieces of one file: the first byte, and how many.
+    Pieces { name: String, pieces: Vec<(u64, u32)> },
 }
 
 /// The segments of a rendition.
@@ -64,9 +66,22 @@ impl Segments for Table {
         TimeRange::new(wall(self.timeline.start(index)), wall(self.timeline.end(index)))
     }
 
+    fn bytes(&self) -> usize {
+        let list = match &self.naming {
+            Naming::List(list) => list.iter().map(|address| size_of::<Address>() + address.name.len()).sum(),
+            Naming::Pieces { name, pieces } => name.len() + size_of_val(pieces.as_slice()),
+            Naming::Template(_) => 0,
+        };
+        size_of::<Self>() + self.timeline.bytes() + list
+    }
+
     fn address(&self, index: usize) -> Result<Address, Error> {
         match &self.naming {
             Naming::List(list) => Ok(list[index].clone()),
+            Naming::Pieces { name, pieces } => {
+                let (offset, length) = pieces[index];
+                Ok(Address { name: name.clone(), offset, length: Some(length.into()) })
+            }
             Naming::Template(template) => {
                 let number = self.start_number + index as u64;
                 self.name(template, number, self.timeline.start(index)).map(Address::whole)

@@ -92,6 +92,11 @@ impl Timeline {
         if index + 1 < self.count { end.min(self.start(index + 1)) } else { end }
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.runs)
+    }
+
     /// The first segments of the runs.
     pub(super) fn firsts(&self) -> impl Iterator<Item = usize> {
         self.runs.iter().map(|run| run.first)

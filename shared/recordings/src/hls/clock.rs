@@ -19,7 +19,7 @@ pub(crate) enum Step {
 }
 
 /// Counts wall time along a playlist.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Clock {
     /// Where the next segment starts if it says nothing else.
     now: WallTime,
@@ -33,6 +33,11 @@ pub(crate) struct Clock {
 const ROUNDING: i64 = 500_000;
 
 impl Clock {
+    /// Where the next segment starts if it says nothing else.
+    pub(crate) fn now(&self) -> WallTime {
+        self.now
+    }
+
     /// When a segment starts that has this date, and how it follows on the one before.
     pub(crate) fn start(&mut self, date: Option<WallTime>) -> (WallTime, Step) {
         let Some(date) = date else { return (self.now, Step::Continues) };

@@ -1,77 +1,92 @@
 //! HLS (RFC 8216): a media playlist, or a multivariant one with its best rendition and the audio that belongs to it.
 
+mod choice;
 mod clock;
 mod playlist;
 mod reader;
+mod rows;
 mod tags;
 
-use m3u8_rs::{AlternativeMediaType, MasterPlaylist, VariantStream};
+use std::sync::Arc;
 
-use crate::{Error, Library, Recording, error::excerpt, name, recording::Section};
+use crate::{Error, Recording, error::excerpt, library::Reading, name, timeline::Section};
 
-use playlist::Playlist;
+use choice::{Choice, Sound};
+pub(crate) use playlist::Playlist;
 
 /// The longest multivariant playlist, in bytes.
-const MAX_MULTIVARIANT_BYTES: usize = 1 << 20;
+const MAX_MULTIVARIANT_BYTES: u64 = 1 << 20;
 
-/// The recording of the playlist `uid`.
-pub(crate) fn read(library: &Library, uid: &str) -> Result<Recording, Error> {
-    let text = library.text(uid)?;
-    let (video, audio) = if is_multivariant(&text) {
-        let (video, audio) = choose(uid, &text)?;
-        (media(library, uid, &video)?, audio.map(|audio| media(library, uid, &audio)).transpose()?)
-    } else {
-        (Playlist::parse(uid, text)?, None)
+/// How much of a playlist tells whether it is multivariant, in bytes.
+const TELLING_BYTES: u64 = 16 << 10;
+
+/// The recording of the playlist `uid`, and the media playlists that were read for it; of those in `old`, only what is
+/// new. `rendition` names the video; by default it is that with the most bits per second.
+pub(crate) fn read(
+    reading: &Reading<'_>,
+    uid: &str,
+    rendition: Option<&str>,
+    old: &[Arc<Playlist>],
+) -> Result<(Recording, Vec<Arc<Playlist>>), Error> {
+    let choice = match is_multivariant(reading, uid)? {
+        true => multivariant(reading, uid, rendition)?,
+        false if rendition.is_some() => return Err(Error::unsupported(uid, "has no renditions to choose from")),
+        false => Choice { video: None, audio: Vec::new() },
     };
-    let has_clock = video.has_dates;
-    let is_growing = !video.is_ended;
-    // Renditions run on one clock (RFC 8216 §4.3.4.2.1), so audio without dates can go with nothing but video without.
-    if audio.as_ref().is_some_and(|audio| audio.has_dates != has_clock) {
-        return Err(Error::unusable(uid, "has dates for only one of video and audio"));
+    let read = |uri: Option<&str>| media(reading, uid, uri, old).map(Arc::new);
+    let video = read(choice.video.as_deref())?;
+    let mut playlists = vec![Arc::clone(&video)];
+    let video = video.media()?;
+    let mut audio = Vec::new();
+    for Sound { uri, language } in choice.audio {
+        let playlist = read(Some(&uri))?;
+        playlists.push(Arc::clone(&playlist));
+        let mut sound = playlist.media()?;
+        // Renditions run on one clock (RFC 8216 §4.3.4.2.1): audio without dates goes with nothing but video without.
+        if sound.has_dates != video.has_dates {
+            return Err(Error::unusable(uid, "has dates for only one of video and audio"));
+        }
+        sound.track.language = language;
+        audio.push(sound.track);
     }
-    let section = Section { main: video.track, audio: audio.map(|audio| audio.track) };
-    Recording::new(uid, vec![section], has_clock, is_growing)
+    let (has_clock, is_growing) = (video.has_dates, !video.is_ended);
+    let section = Section { main: video.track, audio };
+    let recording = Recording::of_sections(uid, vec![section], has_clock, is_growing, video.notices)?;
+    Ok((recording, playlists))
 }
 
-/// The media playlist that a multivariant one names. It can't name another multivariant one, so this ends here.
-fn media(library: &Library, uid: &str, uri: &str) -> Result<Playlist, Error> {
+/// The playlist is read as text only if it is a multivariant one.
+fn multivariant(reading: &Reading<'_>, uid: &str, rendition: Option<&str>) -> Result<Choice, Error> {
+    let text = reading.text(uid, MAX_MULTIVARIANT_BYTES)?;
+    choice::choose(uid, &text, rendition)
+}
+
+/// Whether the file `name` begins as a multivariant playlist.
+pub(crate) fn is_multivariant(reading: &Reading<'_>, name: &str) -> Result<bool, Error> {
+    Ok(tells_multivariant(&String::from_utf8_lossy(&reading.bytes(name, 0..TELLING_BYTES)?)))
+}
+
+/// The media playlist that a multivariant one names, or is itself. It can't name another multivariant one, so this ends
+/// here.
+fn media(reading: &Reading<'_>, uid: &str, uri: Option<&str>, old: &[Arc<Playlist>]) -> Result<Playlist, Error> {
+    let known = |name: &str| old.iter().find(|old| old.name == name).map(Arc::as_ref);
+    let Some(uri) = uri else { return Playlist::read(reading, uid, known(uid)) };
     let refused = |reason: &str| Error::unusable(uid, format!("the playlist {} {reason}", excerpt(uri)));
     let name = name::resolve_file(uid, uri).map_err(refused)?;
-    let text = library.text(&name).map_err(|error| match error {
+    let is_multivariant = is_multivariant(reading, &name).map_err(|error| match error {
         Error::NotFound { .. } => refused("does not exist"),
         error => error,
     })?;
-    if is_multivariant(&text) {
+    if is_multivariant {
         return Err(refused("is a multivariant playlist again"));
     }
-    Playlist::parse(&name, text)
+    Playlist::read(reading, &name, known(&name))
 }
 
 /// A playlist is one kind or the other (RFC 8216 §4): the first tag that only one of them has, decides.
-fn is_multivariant(text: &str) -> bool {
-    let decides = |line: &&str| line.starts_with("#EXT-X-STREAM-INF") || line.starts_with("#EXTINF");
-    text.lines().find(decides).is_some_and(|line| line.starts_with("#EXT-X-STREAM-INF"))
-}
-
-/// The URIs of the rendition with the most bits per second and of the audio that goes with it, where that is apart.
-fn choose(uid: &str, text: &str) -> Result<(String, Option<String>), Error> {
-    if text.len() > MAX_MULTIVARIANT_BYTES {
-        return Err(Error::unusable(uid, format!("is longer than {MAX_MULTIVARIANT_BYTES} bytes")));
-    }
-    let playlist = m3u8_rs::parse_master_playlist_res(text.as_bytes())
-        .map_err(|_| Error::unusable(uid, "is not a valid multivariant playlist"))?;
-    let best = playlist.variants.iter().filter(|variant| !variant.is_i_frame).max_by_key(|variant| variant.bandwidth);
-    let best = best.ok_or_else(|| Error::unusable(uid, "names no rendition"))?;
-    Ok((best.uri.clone(), audio_of(best, &playlist)))
-}
-
-/// The audio rendition of a variant: the default one of its group, or else the first. `None` if it is in the variant.
-fn audio_of(variant: &VariantStream, playlist: &MasterPlaylist) -> Option<String> {
-    let group = variant.audio.as_ref()?;
-    let all = || {
-        let audio = playlist.alternatives.iter().filter(|media| media.media_type == AlternativeMediaType::Audio);
-        audio.filter(|media| media.group_id == *group)
-    };
-    let chosen = all().find(|media| media.default).or_else(|| all().next())?;
-    chosen.uri.clone().filter(|uri| *uri != variant.uri)
+fn tells_multivariant(text: &str) -> bool {
+    const MULTIVARIANT: [&str; 3] = ["#EXT-X-STREAM-INF", "#EXT-X-MEDIA:", "#EXT-X-I-FRAME-STREAM-INF"];
+    let is_multivariant = |line: &str| MULTIVARIANT.iter().any(|tag| line.starts_with(tag));
+    let decides = |line: &&str| is_multivariant(line) || line.starts_with("#EXTINF");
+    text.lines().find(decides).is_some_and(is_multivariant)
 }

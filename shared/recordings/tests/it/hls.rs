@@ -7,7 +7,7 @@ use media::{
 use recordings::Recording;
 
 use crate::{
-    shelf::{Shelf, time},
+    shelf::{Shelf, time, unprobed},
     windows,
 };
 
@@ -44,13 +44,13 @@ fn recording(segments: &[&str]) -> Recording {
 
 fn check_spans(segments: &[&str], spans: &[TimeRange], gaps: &[TimeRange]) {
     let recording = recording(segments);
-    assert_eq!(recording.spans().collect::<Vec<_>>(), spans, "{segments:?}");
+    assert_eq!(recording.spans(), spans, "{segments:?}");
     assert_eq!(recording.gaps(), gaps, "{segments:?}");
 }
 
 /// Number of the segment that the clock at `millis` is anchored to, and when that is.
 fn anchor(recording: &Recording, millis: i64) -> (String, WallTime) {
-    let selection = recording.select(range(millis, millis + 1)).expect("a selection");
+    let selection = recording.select(range(millis, millis + 1), &unprobed).expect("a selection");
     match &selection.input.spans[0].parts[0].anchor {
         Anchor::FirstKeyframe { piece, wall } => (selection.input.sources[piece.source as usize].clone(), *wall),
         other => panic!("{other:?}"),
@@ -83,7 +83,11 @@ fn byte_ranges_of_one_file() {
         );
         let recording = shelf.recording("x.m3u8").expect("a recording");
         windows::check(&shelf, &recording, WallTime::EPOCH, 300);
-        assert_eq!(recording.select(recording.range()).expect("a selection").input.sources.len(), 1, "{kind}");
+        assert_eq!(
+            recording.select(recording.range(), &unprobed).expect("a selection").input.sources.len(),
+            1,
+            "{kind}"
+        );
     }
 }
 
@@ -93,7 +97,7 @@ fn dates_are_wall_time() {
     shelf.ffmpeg(12, "-f hls -hls_time 2 -hls_list_size 0 -hls_flags program_date_time x.m3u8");
     let recording = shelf.recording("x.m3u8").expect("a recording");
     let start = recording.start().expect("a date");
-    assert_eq!(recording.spans().count(), 1);
+    assert_eq!(recording.spans().len(), 1);
     windows::check(&shelf, &recording, start, 300);
 }
 
@@ -107,7 +111,7 @@ fn best_rendition_with_its_audio() {
          %v.m3u8",
     );
     let recording = shelf.recording("x.m3u8").expect("a recording");
-    let selection = recording.select(recording.range()).expect("a selection");
+    let selection = recording.select(recording.range(), &unprobed).expect("a selection");
     let [video, audio] = selection.input.spans[0].parts.as_slice() else { panic!("video and audio are apart") };
     let source = |piece: Piece| selection.input.sources[piece.source as usize].as_str();
     assert_eq!(source(video.segments[0].piece), "high0.m4s");
@@ -123,7 +127,7 @@ fn audio_inside_the_video_is_no_part() {
                   #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nv.m3u8\n";
     shelf.write("v.m3u8", playlist(&["@00.000", ""])).write("x.m3u8", master);
     let recording = shelf.recording("x.m3u8").expect("a recording");
-    assert_eq!(recording.select(recording.range()).expect("a selection").input.spans[0].parts.len(), 1);
+    assert_eq!(recording.select(recording.range(), &unprobed).expect("a selection").input.spans[0].parts.len(), 1);
     assert_eq!(recording.start(), Some(at(0)));
 }
 
@@ -137,7 +141,7 @@ fn audio_needs_the_same_clock() {
     // Audio of which a part is missing is no gap: the video says what was recorded.
     shelf.write("a.m3u8", playlist(&["@00.000", "GAP", ""]));
     let recording = shelf.recording("x.m3u8").expect("a recording");
-    let spans: Vec<_> = recording.spans().collect();
+    let spans = recording.spans();
     assert_eq!((spans, recording.gaps()), (vec![range(0, 4000), range(4000, 6000)], vec![]));
 }
 
@@ -168,7 +172,7 @@ fn discontinuity_starts_a_clock_but_is_no_gap() {
     let recording = recording(&segments);
     assert_eq!(anchor(&recording, 2500), ("a/1.ts".into(), at(2000)));
     assert_eq!(anchor(&recording, 4500), ("a/2.ts".into(), at(4000)));
-    let selection = recording.select(range(2500, 3000)).expect("a selection");
+    let selection = recording.select(range(2500, 3000), &unprobed).expect("a selection");
     assert_eq!(selection.input.spans[0].parts[0].segments.len(), 1, "no neighbour is of another clock");
 }
 
@@ -178,7 +182,7 @@ fn gap_segments_are_not_there() {
     check_spans(&segments, &[range(0, 2000), range(4000, 8000)], &[range(2000, 4000)]);
     let recording = recording(&segments);
     assert_eq!(anchor(&recording, 6000), ("a/0.ts".into(), at(0)), "the media clock goes on");
-    let selection = recording.select(range(1000, 8000)).expect("a selection");
+    let selection = recording.select(range(1000, 8000), &unprobed).expect("a selection");
     assert_eq!(selection.input.sources, ["a/0.ts", "a/2.ts", "a/3.ts"]);
     check_spans(&["GAP @00.000", ""], &[range(2000, 4000)], &[]);
 }
@@ -188,7 +192,7 @@ fn drift_moves_the_anchor_but_makes_no_span() {
     // Each segment takes 8 ms longer than it says.
     let dates: Vec<_> = (0..8).map(|n| format!("@{:02}.{:03}", n * 2, n * 8)).collect();
     let recording = recording(&dates.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(recording.spans().count(), 1);
+    assert_eq!(recording.spans().len(), 1);
     assert_eq!(anchor(&recording, 3000), ("a/0.ts".into(), at(0)));
     assert_eq!(anchor(&recording, 9000), ("a/3.ts".into(), at(6024)));
 }
@@ -199,7 +203,7 @@ fn another_init_segment_starts_a_span() {
                 #EXT-X-MAP:URI=\"j.mp4\",BYTERANGE=\"5@7\"\n#EXTINF:2,\n2.m4s\n";
     let shelf = Shelf::new();
     let recording = shelf.write("x.m3u8", text).recording("x.m3u8").expect("a recording");
-    let selection = recording.select(recording.range()).expect("a selection");
+    let selection = recording.select(recording.range(), &unprobed).expect("a selection");
     let inits: Vec<_> = selection.input.spans.iter().map(|span| span.parts[0].init.expect("an init segment")).collect();
     let of = |init: Piece| (selection.input.sources[init.source as usize].as_str(), init.offset, init.length);
     // A clock can only be read with the init segment of its own segment.
@@ -227,7 +231,7 @@ fn growing_playlist_ends_with_its_last_whole_line() {
         (text.replace("#EXT-X-VERSION:7", "#EXT-X-PLAYLIST-TYPE:VOD").trim_end().into(), 3, false),
     ] {
         let recording = shelf.write("x.m3u8", &text).recording("x.m3u8").expect("a recording");
-        let selection = recording.select(recording.range()).expect("a selection");
+        let selection = recording.select(recording.range(), &unprobed).expect("a selection");
         assert_eq!(selection.input.sources.len(), segments, "{text}");
         assert_eq!(recording.is_growing(), is_growing, "{text}");
     }
@@ -239,7 +243,7 @@ fn byte_ranges_without_an_offset_follow() {
                 #EXTINF:2,\nb.ts\n#EXTINF:2,\n#EXT-X-BYTERANGE:10@0\nc.ts\n";
     let shelf = Shelf::new();
     let recording = shelf.write("x.m3u8", text).recording("x.m3u8").expect("a recording");
-    let selection = recording.select(recording.range()).expect("a selection");
+    let selection = recording.select(recording.range(), &unprobed).expect("a selection");
     let pieces: Vec<_> =
         selection.input.spans[0].parts[0].segments.iter().map(|s| (s.piece.offset, s.piece.length)).collect();
     assert_eq!(pieces, [(50, Some(100)), (150, Some(30)), (0, None), (0, Some(10))]);

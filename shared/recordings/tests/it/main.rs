@@ -2,10 +2,13 @@
 
 mod dash;
 mod file;
+mod folder;
 mod growing;
 mod hls;
 mod hostile;
+mod kept;
 mod mutation;
 mod scale;
 mod shelf;
+mod sources;
 mod windows;

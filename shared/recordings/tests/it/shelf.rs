@@ -6,8 +6,11 @@ use std::{
     process::Command,
 };
 
-use media::{Input, TrackInfo, TrackKind, time::WallTime};
-use recordings::{Error, Library, Probe, Recording};
+use media::{
+    Input, TrackInfo, TrackKind,
+    time::{TimeRange, WallTime},
+};
+use recordings::{Coverage, Error, Library, Probe, Recording, Selection};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -58,17 +61,32 @@ impl Shelf {
                 "-c:a",
                 "aac",
             ])
-            .args(arguments.split(' ').map(|argument| argument.replace('~', " "))));
+            .args(
+                arguments.split(' ').filter(|argument| !argument.is_empty()).map(|argument| argument.replace('~', " ")),
+            ));
         self
     }
 
     pub(crate) fn recording(&self, uid: &str) -> Result<Recording, Error> {
-        self.library.recording(uid, &Ffprobe(self.folder.path()))
+        self.recording_of(&self.library, uid)
+    }
+
+    /// A recording of another library in the same folder.
+    pub(crate) fn recording_of(&self, library: &Library, uid: &str) -> Result<Recording, Error> {
+        library.recording(uid, &Ffprobe(self.folder.path()))
+    }
+
+    pub(crate) fn select(&self, recording: &Recording, range: TimeRange) -> Result<Selection, Error> {
+        recording.select(range, &Ffprobe(self.folder.path()))
+    }
+
+    pub(crate) fn coverage(&self, recording: &Recording, range: TimeRange, limit: usize) -> Coverage {
+        recording.coverage(range, limit, &Ffprobe(self.folder.path())).expect("a coverage")
     }
 
     /// What is wrong with a recording, or else with the selection of all of it.
     pub(crate) fn refusal(&self, uid: &str) -> String {
-        let selected = self.recording(uid).and_then(|recording| recording.select(recording.range()));
+        let selected = self.recording(uid).and_then(|recording| self.select(&recording, recording.range()));
         selected.expect_err(uid).to_string()
     }
 }
@@ -79,9 +97,14 @@ struct Ffprobe<'a>(&'a Path);
 impl Probe for Ffprobe<'_> {
     fn probe(&self, input: &Input) -> Result<media::Probe, media::Error> {
         let file = self.0.join(&input.sources[0]);
+        let read = tempfile::Builder::new().suffix(".media").tempfile().expect("a temporary file");
+        fs::copy(file, read.path()).expect("a copy");
+        if let Some(length) = input.spans[0].parts[0].segments[0].piece.length {
+            read.as_file().set_len(length).expect("a file of that length");
+        }
         let output = Command::new("ffprobe")
             .args(["-v", "error", "-of", "json", "-show_format", "-show_streams"])
-            .arg(file)
+            .arg(read.path())
             .output()
             .expect("ffprobe runs");
         if !output.status.success() {
@@ -97,15 +120,28 @@ impl Probe for Ffprobe<'_> {
             codec: stream["codec_name"].as_str().unwrap_or_default().into(),
             language: None,
             size: None,
-            frame_rate: None,
+            frame_rate: rate(&stream["avg_frame_rate"]),
         });
+        // That of the pictures counts, as it does for `media`.
+        let pictures = streams.iter().find(|stream| stream["codec_type"] == "video");
+        let length = pictures.and_then(|stream| stream["duration"].as_str()?.parse::<f64>().ok());
         Ok(media::Probe {
             tracks: tracks.collect(),
             start: 0,
-            duration: (seconds("duration") * 1e9) as i64,
+            duration: (length.unwrap_or_else(|| seconds("duration")) * 1e9).round() as i64,
             creation_time: created,
         })
     }
+}
+
+fn rate(text: &Value) -> Option<(i32, i32)> {
+    let (num, den) = text.as_str()?.split_once('/')?;
+    Some((num.parse().ok()?, den.parse().ok()?))
+}
+
+/// A probe for recordings that need none.
+pub(crate) fn unprobed(input: &Input) -> Result<media::Probe, media::Error> {
+    unreachable!("{:?} is looked into", input.sources)
 }
 
 /// Runs a command that must succeed, and returns what it printed.

@@ -12,7 +12,7 @@ use media::{
     Anchor, Format, Input, Opened, Part, Piece,
     time::{TimeRange, WallTime},
 };
-use recordings::{Library, Recording};
+use recordings::Recording;
 use serde_json::Value;
 
 use crate::shelf::{Shelf, run};
@@ -28,7 +28,7 @@ const AUDIO_FRAMES: i64 = 64_000_000;
 
 /// Checks all of a recording that began at `start` and has `frames` frames without a gap, and random windows of it.
 pub(crate) fn check(shelf: &Shelf, recording: &Recording, start: WallTime, frames: i64) {
-    let mut reader = Reader { library: &shelf.library, anchors: HashMap::new() };
+    let mut reader = Reader { shelf, anchors: HashMap::new() };
     let at = |nanos: i64| start.saturating_add_nanos(nanos);
     let all: Vec<WallTime> = (0..frames).map(|frame| at(frame * FRAME)).collect();
     check_window(&mut reader, recording, TimeRange::new(start, at(frames * FRAME)), &all);
@@ -47,8 +47,22 @@ pub(crate) fn check(shelf: &Shelf, recording: &Recording, start: WallTime, frame
     }
 }
 
+/// When the pictures of a window are shown.
+pub(crate) fn pictures(shelf: &Shelf, recording: &Recording, window: TimeRange) -> Vec<WallTime> {
+    let mut reader = Reader { shelf, anchors: HashMap::new() };
+    let selection = shelf.select(recording, window).expect("a window inside");
+    let mut video = Vec::new();
+    for span in &selection.input.spans {
+        for part in &span.parts {
+            let (pictures, _) = reader.times(&selection.input, part);
+            video.extend(pictures.into_iter().filter(|time| contains(span.range, *time)));
+        }
+    }
+    video
+}
+
 fn check_window(reader: &mut Reader<'_>, recording: &Recording, window: TimeRange, all: &[WallTime]) {
-    let selection = recording.select(window).expect("a window inside");
+    let selection = reader.shelf.select(recording, window).expect("a window inside");
     assert_eq!(selection.gaps, [], "{window:?}");
     let expected: Vec<WallTime> = all.iter().copied().filter(|frame| window.contains(*frame)).collect();
     let (mut video, mut audio) = (Vec::new(), Vec::new());
@@ -75,7 +89,7 @@ fn contains(range: TimeRange, time: WallTime) -> bool {
 
 /// Reads segments, and the segments that clocks are anchored to once.
 struct Reader<'a> {
-    library: &'a Library,
+    shelf: &'a Shelf,
     anchors: HashMap<(String, u64), i64>,
 }
 
@@ -143,7 +157,8 @@ impl Reader<'_> {
     }
 
     fn bytes(&self, input: &Input, piece: Piece) -> Vec<u8> {
-        let opened = self.library.open_source(&input.sources[piece.source as usize]).expect("a segment that is there");
+        let opened =
+            self.shelf.library.open_source(&input.sources[piece.source as usize]).expect("a segment that is there");
         let Opened::Local(mut file) = opened else { panic!("a folder's files are here") };
         file.seek(SeekFrom::Start(piece.offset)).expect("seeks");
         let mut bytes = Vec::new();

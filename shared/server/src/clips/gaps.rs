@@ -5,6 +5,7 @@ use media::{
     ClipReport,
     time::{NANOS, TimeRange},
 };
+use recordings::Reason;
 use serde::{Deserialize, Serialize};
 
 /// So much may be missing at the ends of a recording where there may be no gap, in nanoseconds: ends are rounded.
@@ -38,6 +39,8 @@ pub struct Gap {
 pub enum GapCause {
     /// The recording has nothing there.
     NotRecorded,
+    /// The recording has nothing there, and says so.
+    Declared,
     /// Before the recording's first instant, or after its last.
     Outside,
     /// There should be media, but what is there can't be used: what that is.
@@ -66,10 +69,17 @@ impl GapPolicy {
 }
 
 impl Gap {
-    /// What a manifest says is missing of a range; `recorded` is from the recording's first instant to its last.
-    pub(super) fn known(range: TimeRange, recorded: TimeRange) -> Self {
+    /// What the index says is missing; `recorded` is from the recording's first instant to its last.
+    pub(super) fn known(gap: recordings::Gap, recorded: TimeRange) -> Self {
+        let recordings::Gap { range, reason } = gap;
         let is_outside = range.end <= recorded.start || range.start >= recorded.end;
-        Self { range, cause: if is_outside { GapCause::Outside } else { GapCause::NotRecorded } }
+        let cause = match reason {
+            Reason::Unusable(what) => GapCause::Damaged(what),
+            Reason::Declared => GapCause::Declared,
+            Reason::NotRecorded if is_outside => GapCause::Outside,
+            Reason::NotRecorded => GapCause::NotRecorded,
+        };
+        Self { range, cause }
     }
 
     /// Nanoseconds.
@@ -83,6 +93,7 @@ impl GapCause {
     fn description(&self) -> &str {
         match self {
             Self::NotRecorded => "nothing was recorded",
+            Self::Declared => "the manifest says that nothing was recorded",
             Self::Outside => "outside of the recording",
             Self::Damaged(what) => what,
         }
@@ -144,9 +155,12 @@ mod tests {
     #[test]
     fn what_lies_outside_is_told_from_what_is_missing() {
         let recorded = range(10, 20);
-        assert_eq!(Gap::known(range(5, 10), recorded).cause, GapCause::Outside);
-        assert_eq!(Gap::known(range(12, 14), recorded).cause, GapCause::NotRecorded);
-        assert_eq!(Gap::known(range(20, 25), recorded).cause, GapCause::Outside);
+        let cause = |range, reason| Gap::known(recordings::Gap { range, reason }, recorded).cause;
+        assert_eq!(cause(range(5, 10), Reason::NotRecorded), GapCause::Outside);
+        assert_eq!(cause(range(12, 14), Reason::NotRecorded), GapCause::NotRecorded);
+        assert_eq!(cause(range(20, 25), Reason::NotRecorded), GapCause::Outside);
+        assert_eq!(cause(range(12, 14), Reason::Declared), GapCause::Declared);
+        assert_eq!(cause(range(12, 14), Reason::Unusable("x".into())), GapCause::Damaged("x".into()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! ```text
 //! source.rs    from a recording and a range to tasks for `media`, one for each file
 //! gaps.rs      what is missing, and what is to become of it
+//! listing.rs   which recordings there are, and what of each; page.rs: their page tokens
 //! ask.rs       what a caller waits for: a plan, a picture
 //! attempt.rs   one attempt of a job: cut, stage, publish, discard
 //! failure.rs   whose fault it is when that fails
@@ -15,7 +16,7 @@
 //! ```text
 //! let located = clips::blocking(&suite, move |suite| {
 //!     let recording = clips::recording(suite, uid, None, None)?;
-//!     clips::locate(&recording, ClipTask { container, ..ClipTask::new(Input::default(), range) }, gap_policy)
+//!     clips::locate(suite, &recording, ClipTask { container, ..ClipTask::new(Input::default(), range) }, gap_policy)
 //! }).await.map_err(clips::source_failure)?;
 //! let folder = clips::attempt_folder(attempt);
 //! let made = clips::make(&suite, attempt, Making { located, name, storage: &suite.shared.storage, folder }).await?;
@@ -26,6 +27,8 @@ mod ask;
 mod attempt;
 mod failure;
 mod gaps;
+mod listing;
+mod page;
 mod source;
 
 pub use ask::{plan, quick, thumbnail};
@@ -35,4 +38,5 @@ pub use attempt::{
 };
 pub use failure::{media_failure, source_failure, storage_failure};
 pub use gaps::{Gap, GapCause, GapPolicy, merged};
-pub use source::{Located, MAX_FILES, blocking, file_names, locate, recording};
+pub use listing::{CoveragePage, CoverageQuery, SourcesPage, coverage, sources};
+pub use source::{Located, MAX_FILES, blocking, file_names, locate, prober, recording};

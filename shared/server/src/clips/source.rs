@@ -3,13 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use media::{
-    Anchor, ClipTask, GapFill, Input, Outcome, Part, Piece, Span, Task,
+    Anchor, ClipTask, Damage, GapFill, Input, Outcome, Part, Piece, Span, Task,
     time::{TimeRange, WallTime},
 };
-use recordings::Recording;
+use recordings::{Probe, Reason, Recording, RecordingOptions};
 
 use super::{
-    Gap, GapPolicy,
+    Gap, GapCause, GapPolicy,
     ask::{Unattended, quick},
 };
 use crate::Suite;
@@ -41,33 +41,47 @@ pub fn recording(
     rendition: Option<&str>,
     start: Option<WallTime>,
 ) -> Result<Recording, errors::Error> {
-    if let Some(rendition) = rendition {
-        return Err(errors::Error::invalid("rendition", format!("{uid} has no rendition {rendition:?}")));
-    }
-    let probe = |input: &Input| {
-        let task = Task::Probe(input.clone());
-        match suite.media.run(&task, &suite.library, None, &quick(), &Unattended)? {
-            Outcome::Probe(probe) => Ok(probe),
-            other => Err(media::Error::Internal(format!("a probe answered {other:?}"))),
-        }
-    };
-    let recording = suite.library.recording(uid, &probe)?;
+    let options = RecordingOptions { rendition: rendition.map(str::to_owned) };
+    let recording = suite.library.recording_with(uid, &options, &prober(suite))?;
     Ok(match start {
         Some(start) => recording.with_start(start),
         None => recording,
     })
 }
 
+/// Looks into media files for `recordings`, in a media process.
+pub fn prober(suite: &Suite) -> impl Probe + '_ {
+    |input: &Input| {
+        let task = Task::Probe(input.clone());
+        match suite.media.run(&task, &suite.library, None, &quick(), &Unattended)? {
+            Outcome::Probe(probe) => Ok(probe),
+            other => Err(media::Error::Internal(format!("a probe answered {other:?}"))),
+        }
+    }
+}
+
 /// Finds what `task` is to read: its range says where, its input is replaced. Blocks.
 ///
 /// # Errors
-/// `OutOfRange` if nothing of the range was recorded, `Gaps` if the policy is `Fail` and there is one, `Conflict` if it is
-/// `Split` and there are too many; see `recordings` for the rest.
-pub fn locate(recording: &Recording, task: ClipTask, policy: GapPolicy) -> Result<Located, errors::Error> {
-    let selection = recording.select(task.range)?;
-    let gaps: Vec<Gap> = selection.gaps.iter().map(|gap| Gap::known(*gap, recording.range())).collect();
-    policy.check(&gaps)?;
+/// `OutOfRange` if nothing of the range was recorded, `Gaps` if the policy is `Fail` and there is one, `UnusableSource` if
+/// damage is known and the task is strict about it, `Conflict` if the policy is `Split` and there are too many gaps; see
+/// `recordings` for the rest.
+pub fn locate(
+    suite: &Suite,
+    recording: &Recording,
+    task: ClipTask,
+    policy: GapPolicy,
+) -> Result<Located, errors::Error> {
     let requested = task.range;
+    let selection = recording.select(requested, &prober(suite))?;
+    let gaps = match &selection.gaps[..] {
+        [] => Vec::new(),
+        gaps => known_gaps(suite, recording, requested, gaps)?,
+    };
+    if task.damage == Damage::Strict {
+        check_damage(&gaps)?;
+    }
+    policy.check(&gaps)?;
     let fill = if policy == GapPolicy::Fill { GapFill::Black } else { GapFill::Close };
     let task = ClipTask { gaps: fill, input: Input::default(), ..task };
     let tasks = match policy {
@@ -75,6 +89,39 @@ pub fn locate(recording: &Recording, task: ClipTask, policy: GapPolicy) -> Resul
         GapPolicy::Skip | GapPolicy::Fill | GapPolicy::Fail => vec![ClipTask { input: selection.input, ..task }],
     };
     Ok(Located { requested, gaps, policy, tasks })
+}
+
+/// The gaps of a selection, and why each is one.
+fn known_gaps(
+    suite: &Suite,
+    recording: &Recording,
+    range: TimeRange,
+    gaps: &[TimeRange],
+) -> Result<Vec<Gap>, errors::Error> {
+    let covered = recording.coverage(range, gaps.len() + 1, &prober(suite))?;
+    let reason = |gap: &TimeRange| {
+        let explained = covered.gaps.iter().find(|known| known.range.intersection(gap).is_some());
+        explained.map_or(Reason::NotRecorded, |known| known.reason.clone())
+    };
+    let known = |gap: &TimeRange| Gap::known(recordings::Gap { range: *gap, reason: reason(gap) }, recording.range());
+    Ok(gaps.iter().map(known).collect())
+}
+
+/// Whether none of the gaps is damage.
+///
+/// # Errors
+/// `UnusableSource`, which names the first.
+pub(super) fn check_damage(gaps: &[Gap]) -> Result<(), errors::Error> {
+    let damage = gaps.iter().find_map(|gap| match &gap.cause {
+        GapCause::Damaged(what) => Some((gap.range, what)),
+        GapCause::NotRecorded | GapCause::Declared | GapCause::Outside => None,
+    });
+    match damage {
+        Some((range, what)) => {
+            Err(errors::Error::UnusableSource(format!("{what}; it is missing from {} to {}", range.start, range.end)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A task for each run of spans with no gap between them. A change of clock or coding without missing time is no gap.

@@ -161,4 +161,12 @@ impl ExportService for Exports {
     ) -> Result<Response<Self::DownloadFileStream>, Status> {
         Err(Status::unimplemented(""))
     }
+
+    async fn list_sources(&self, _: Request<ListSourcesRequest>) -> Result<Response<ListSourcesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_coverage(&self, _: Request<GetCoverageRequest>) -> Result<Response<GetCoverageResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
