@@ -211,3 +211,57 @@ fn a_folder_with_a_manifest_is_the_manifest() {
     shelf.write("show/z.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nx.m3u8\n");
     assert!(shelf.refusal("show").contains("several manifests"));
 }
+
+#[test]
+fn only_regular_files_are_of_the_recording() {
+    let shelf = Shelf::new();
+    record(&shelf, "cam", "", "mp4", &[(0, 2)]);
+    let name = |millis| shelf.path(&format!("cam/{}.mp4", named(at(millis), "%Y-%m-%d_%H-%M-%S-%6f")));
+    run(Command::new("mkfifo").arg(name(2000)));
+    std::os::unix::fs::symlink(name(0), name(4000)).expect("a link");
+    fs::create_dir(name(6000)).expect("a folder");
+    std::os::unix::fs::symlink("/etc", shelf.path("cam/etc")).expect("a link");
+    assert_eq!(shelf.recording("cam").expect("a recording").range(), range(0, 2000));
+    shelf.write("cam/recording.toml", "file_pattern = \"../%F\"");
+    assert!(shelf.refusal("cam").contains("leads elsewhere"), "{}", shelf.refusal("cam"));
+}
+
+#[test]
+fn random_layouts_lose_nothing_silently() {
+    let shelf = Shelf::new();
+    shelf.ffmpeg(2, "-shortest a.mp4");
+    let mut seed = 0x5DEE_CE66_D123_4567_u64;
+    println!("seed {seed:#x}");
+    let mut random = |limit: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % limit
+    };
+    for round in 0..12 {
+        let (folder, mut millis, mut starts) = (format!("cam{round}"), 0_i64, Vec::new());
+        fs::create_dir(shelf.path(&folder)).expect("a folder");
+        for _ in 0..12 {
+            let name = named(at(millis), "%Y-%m-%d_%H-%M-%S-%6f");
+            fs::hard_link(shelf.path("a.mp4"), shelf.path(&format!("{folder}/{name}.mp4"))).expect("a link");
+            starts.push(millis);
+            // Within jitter, a gap, or an overlap, of a file of two seconds.
+            millis +=
+                2000 + [0, random(15) as i64, 50 + random(5000) as i64, -50 - random(900) as i64][random(4) as usize];
+        }
+        let recording = shelf.recording(&folder).expect("a recording");
+        let whole = recording.range();
+        let selection = shelf.select(&recording, whole).expect("a selection");
+        let spans: Vec<_> = selection.input.spans.iter().map(|span| span.range).collect();
+        assert!(spans.windows(2).all(|pair| pair[0].end <= pair[1].start), "{starts:?}: {spans:?}");
+        let covered: u128 = spans.iter().map(|span| span.duration().as_nanos()).sum();
+        let missing: u128 = selection.gaps.iter().map(|gap| gap.duration().as_nanos()).sum();
+        assert_eq!(covered + missing, whole.duration().as_nanos(), "{starts:?}: {spans:?}");
+        // What is recorded at any instant, a window around it finds.
+        for span in &spans {
+            let middle = span.start.saturating_add_nanos(span.duration().as_nanos() as i64 / 2);
+            let window = TimeRange::new(middle, middle.saturating_add_nanos(MS));
+            assert_eq!(shelf.select(&recording, window).expect("a frame").input.spans.len(), 1, "{starts:?}");
+        }
+        let gaps = shelf.coverage(&recording, whole, 100).gaps.len();
+        assert_eq!(gaps, selection.gaps.len(), "{starts:?}");
+    }
+}
