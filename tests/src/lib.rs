@@ -6,4 +6,5 @@ pub mod fixtures;
 pub mod frames;
 pub mod harness;
 mod reader;
+pub mod s3;
 pub mod slices;
