@@ -8,7 +8,7 @@ BUF := .tools/node/node_modules/.bin/buf
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-setup: ## Install what is missing: FFmpeg's libraries, clang for bindings, buf (sudo if not root)
+setup: ## Install what is missing: FFmpeg's libraries, clang for bindings, buf, an S3 server for tests (sudo if not root)
 	@tests/tools/setup.sh build
 
 demo: setup ## Build, make a sample library, cut clips from it, and say where they are

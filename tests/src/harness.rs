@@ -21,7 +21,7 @@ pub use curl::Reply;
 pub use export::{Client, Key, at, is_final, lasting, spec, state};
 pub use processes::{Process, media_processes};
 
-use crate::fixtures;
+use crate::{fixtures, s3::Bucket};
 
 /// How long a server may take to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -33,6 +33,7 @@ pub const SOON: Duration = Duration::from_secs(10);
 pub struct Setup {
     folder: TempDir,
     library: PathBuf,
+    bucket: Option<Bucket>,
 }
 
 impl Default for Setup {
@@ -46,12 +47,17 @@ impl Setup {
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("excerpt-").tempdir().expect("the system has a folder for such");
         fs::write(folder.path().join("excerpt.toml"), "").expect("a new folder can be written to");
-        Self { folder, library: fixtures::dir().to_owned() }
+        Self { folder, library: fixtures::dir().to_owned(), bucket: None }
     }
 
     /// With the recordings in this folder.
     pub fn in_library(library: PathBuf) -> Self {
         Self { library, ..Self::new() }
+    }
+
+    /// With the recordings that are below `library` in a bucket, and its results below `results`.
+    pub fn in_bucket(bucket: &Bucket) -> Self {
+        Self { bucket: Some(bucket.clone()), ..Self::in_library(bucket.location("library").into()) }
     }
 
     /// With an empty library of its own: see [`Server::library`].
@@ -230,6 +236,9 @@ async fn launch(setup: &Setup, port: u16) -> (Child, String) {
     command.args(["serve", "--services", "export", "--base-port", &port.to_string()]);
     command.arg("--library").arg(&setup.library).arg("--data").arg(folder.join("data"));
     command.arg("--config").arg(folder.join("excerpt.toml"));
+    if let Some(bucket) = &setup.bucket {
+        command.args(["--storage", &bucket.location("results")]).envs(bucket.environment());
+    }
     let errors =
         File::options().create(true).append(true).open(folder.join("log")).expect("a new folder can be written to");
     let addresses = File::create(&said).expect("a new folder can be written to");

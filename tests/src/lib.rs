@@ -8,6 +8,7 @@ pub mod harness;
 pub mod mp4_conformance;
 pub mod pixels;
 mod reader;
+pub mod s3;
 pub mod sample;
 pub mod slices;
 pub mod ts_conformance;

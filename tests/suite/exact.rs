@@ -29,7 +29,8 @@ const LAYOUTS: [&str; 4] = ["dash", "hls_ts", "hls_fmp4", "mp4"];
 /// The slices of a recording.
 type Slices = Arc<HashSet<slices::Hash>>;
 
-struct Window {
+/// A part of a sample recording, and what to make of it.
+pub(crate) struct Window {
     fixture: &'static Fixture,
     /// Milliseconds from frame 0.
     mark: u64,
@@ -39,7 +40,7 @@ struct Window {
 }
 
 impl Window {
-    fn random(random: &mut fastrand::Rng, fixtures: &[&'static Fixture]) -> Self {
+    pub(crate) fn random(random: &mut fastrand::Rng, fixtures: &[&'static Fixture]) -> Self {
         let fixture = fixtures[random.usize(..fixtures.len())];
         let length = (fixture.frame_nanos(fixture.frames) / 1_000_000).unsigned_abs();
         let longest = [200, 3_000, 9_000][random.usize(..3)];
@@ -59,7 +60,7 @@ impl Window {
     }
 
     /// The frames with mark-in <= t < mark-out.
-    fn frames(&self) -> Vec<Option<u32>> {
+    pub(crate) fn frames(&self) -> Vec<Option<u32>> {
         let (from, to) = (self.mark * 1_000_000, (self.mark + self.duration) * 1_000_000);
         let at = |number: u32| {
             let (num, den) = self.fixture.rate;
@@ -83,12 +84,15 @@ async fn random_windows_hold_exactly_their_frames() {
     stream::iter(windows)
         .for_each_concurrent(AT_ONCE, |window| {
             let server = &server;
-            async move { check(server, window).await }
+            async move {
+                check(server, window).await;
+            }
         })
         .await;
 }
 
-async fn check(server: &Server, window: Window) {
+/// Cuts a window, and looks whether the clip is what it should be; returns its export.
+pub(crate) async fn check(server: &Server, window: Window) -> Export {
     let mut spec = spec(&window.fixture.uid, window.mark, window.duration);
     spec.container = window.container.into();
     let export = server.export(spec).await;
@@ -101,8 +105,9 @@ async fn check(server: &Server, window: Window) {
         check_sound(&path, &window, zero);
         check_conformance(&path, &window);
         std::fs::remove_file(&path).expect("it was there a moment ago");
+        export
     });
-    check.await.expect("the file is as it should be");
+    check.await.expect("the file is as it should be")
 }
 
 /// Returns when the first frame is shown on the file's clock, in nanoseconds.

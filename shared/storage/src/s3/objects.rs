@@ -45,7 +45,7 @@ impl Objects {
         self.path(key.as_str())
     }
 
-    fn path(&self, name: &str) -> Path {
+    pub(super) fn path(&self, name: &str) -> Path {
         self.place.path(name).expect("keys have neither empty components nor dots for such")
     }
 

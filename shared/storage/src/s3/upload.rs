@@ -6,6 +6,7 @@
 //! machine that is, ends the upload. Where nobody looks, a rule of the bucket should (AbortIncompleteMultipartUpload).
 
 use std::{
+    borrow::Cow,
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -16,15 +17,16 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{
-    ObjectStore, ObjectStoreExt, PutMode, PutResult,
+    Attribute, AttributeValue, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     multipart::{MultipartStore, PartId},
     path::Path,
 };
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{Objects, failed};
-use crate::{Error, Existing, Key, Object, blocking};
+use crate::{Error, Existing, Key, Object, blocking, disk::STAGING};
 
 /// What is longer goes in parts.
 const MAX_SINGLE_BYTES: u64 = 16 << 20;
@@ -40,6 +42,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(600);
 const RECORDS: &str = "uploads";
 /// Longest record: an upload's id and a key.
 const MAX_RECORD_BYTES: u64 = 8 << 10;
+
+/// By this, the writer of an object knows it again.
+const MARK: Attribute = Attribute::Metadata(Cow::Borrowed("excerpt-put"));
 
 /// A large upload, under way.
 struct Upload {
@@ -67,11 +72,25 @@ impl Objects {
             Existing::Keep => PutMode::Create,
             Existing::Replace => PutMode::Overwrite,
         };
-        let put = self.place.store.put_opts(&self.path_of(key), bytes.into(), mode.into()).await;
-        match put {
-            Ok(put) => self.verify(key, &put, size).await,
-            Err(object_store::Error::AlreadyExists { .. }) => Err(Error::Exists(key.clone())),
-            Err(error) => Err(failed(format_args!("publishing object {key}"), &error)),
+        let mark = AttributeValue::from(Uuid::new_v4().to_string());
+        let attributes = Attributes::from_iter([(MARK, mark.clone())]);
+        let options = PutOptions { mode, attributes, ..PutOptions::default() };
+        let etag = match self.place.store.put_opts(&self.path_of(key), bytes.into(), options).await {
+            Ok(put) => put.e_tag,
+            Err(object_store::Error::AlreadyExists { .. }) => self.tag_of_own(key, &mark).await?,
+            Err(error) => return Err(failed(format_args!("publishing object {key}"), &error)),
+        };
+        self.verify(key, etag, size).await
+    }
+
+    /// The tag of an object that is there: where an answer is lost, the client puts again, and finds what it has put.
+    async fn tag_of_own(&self, key: &Key, mark: &AttributeValue) -> Result<Option<String>, Error> {
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        let found = self.place.store.get_opts(&self.path_of(key), options).await;
+        let found = found.map_err(|error| failed(format_args!("looking at object {key}"), &error))?;
+        match found.attributes.get(&MARK) == Some(mark) {
+            true => Ok(found.meta.e_tag),
+            false => Err(Error::Exists(key.clone())),
         }
     }
 
@@ -85,7 +104,7 @@ impl Objects {
             self.check_absence(key).await?;
             let completed = self.place.store.complete_multipart(&upload.path, &upload.id, parts).await;
             let put = completed.map_err(|error| failed(format_args!("publishing object {key}"), &error))?;
-            self.verify(key, &put, size).await
+            self.verify(key, put.e_tag, size).await
         }
         .await;
         if done.is_err() {
@@ -106,19 +125,26 @@ impl Objects {
         let id = self.place.store.create_multipart(&path).await.map_err(failed)?;
         let upload = Upload { path, id, record: self.record(key) };
         let taken = self.place.store.put_opts(&upload.record, upload.text(key), PutMode::Create.into()).await;
-        match taken {
-            Ok(_) => Ok(upload),
-            Err(error) => {
-                self.abort(&upload).await;
-                Err(match error {
-                    object_store::Error::AlreadyExists { .. } => Error::Io {
-                        what: format!("publishing object {key}"),
-                        source: io::Error::other("another upload of it is under way, or was broken off"),
-                    },
-                    other => failed(other),
-                })
-            }
-        }
+        let refused = match taken {
+            Ok(_) => return Ok(upload),
+            Err(object_store::Error::AlreadyExists { .. }) => match self.is_record_of(&upload).await {
+                Ok(true) => return Ok(upload),
+                Ok(false) => Error::Io {
+                    what: format!("publishing object {key}"),
+                    source: io::Error::other("another upload of it is under way, or was broken off"),
+                },
+                Err(error) => failed(error),
+            },
+            Err(error) => failed(error),
+        };
+        self.abort(&upload).await;
+        Err(refused)
+    }
+
+    /// Whether the record that is there is the one of `upload`, put twice because the first answer was lost.
+    async fn is_record_of(&self, upload: &Upload) -> Result<bool, object_store::Error> {
+        let text = self.place.store.get_range(&upload.record, 0..MAX_RECORD_BYTES).await?;
+        Ok(self.read_record(&text, &upload.record).is_some_and(|other| other.id == upload.id))
     }
 
     fn record(&self, key: &Key) -> Path {
@@ -154,9 +180,9 @@ impl Objects {
     }
 
     /// Looks at what was stored. What isn't what was sent is erased: nobody knows of it yet.
-    async fn verify(&self, key: &Key, put: &PutResult, size: u64) -> Result<Object, Error> {
+    async fn verify(&self, key: &Key, sent: Option<String>, size: u64) -> Result<Object, Error> {
         let (object, etag) = self.head(key).await?.ok_or_else(|| Error::Missing(key.clone()))?;
-        let is_ours = put.e_tag.as_ref().is_none_or(|sent| *sent == etag);
+        let is_ours = sent.as_ref().is_none_or(|sent| *sent == etag);
         if is_ours && object.size_bytes == size {
             return Ok(object);
         }
@@ -164,8 +190,8 @@ impl Objects {
             self.delete(key).await?;
         }
         let source = io::Error::other(format!(
-            "{size} bytes of tag {:?} were sent, {} of tag {etag:?} are stored",
-            put.e_tag, object.size_bytes
+            "{size} bytes of tag {sent:?} were sent, {} of tag {etag:?} are stored",
+            object.size_bytes
         ));
         Err(Error::Io { what: format!("publishing object {key}"), source })
     }
@@ -183,11 +209,11 @@ impl Objects {
         }
     }
 
-    /// Ends uploads that haven't moved for long; how many that were.
+    /// Ends uploads that haven't moved for long, and removes whatever else was left behind; how many uploads that were.
     pub(crate) async fn sweep(&self) -> Result<u64, Error> {
         let sweeping = |error| failed("sweeping uploads that were broken off", &error);
         let now = SystemTime::now();
-        let folder = self.staging(RECORDS);
+        let folder = self.path(STAGING);
         let old: Vec<_> = self
             .place
             .store

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod bucket;
+mod faults;
 mod lifetimes;
 mod reading;
 #[path = "../../../../tests/src/s3.rs"]
