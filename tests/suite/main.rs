@@ -4,8 +4,10 @@
 
 mod accounts;
 mod crowd;
+mod damage;
 mod durable;
 mod exact;
+mod growing;
 mod grpc;
 mod hostile;
 mod matrix;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, and nothing when nothing is: `setup.sh build` what building, checking and testing need,
-# `setup.sh interop` what the foreign clients need. Tools go to .tools/, Debian packages to the system.
+# `setup.sh interop` what the foreign clients need, `setup.sh bench` what `make bench` compares with. Tools go to .tools/,
+# Debian packages to the system.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,9 +21,13 @@ main() {
         interop)
             packages "${debian[@]}"
             node_tools
-            python_tools
+            python_tools python requirements.txt grpcio
             ;;
-        *) fail "usage: setup.sh build|interop" ;;
+        bench)
+            packages "${debian[@]}"
+            python_tools bench requirements-bench.txt smartcut
+            ;;
+        *) fail "usage: setup.sh build|interop|bench" ;;
     esac
 }
 
@@ -70,13 +75,14 @@ node_tools() {
     mv .tools/node.new .tools/node
 }
 
+# What the file $2 locks, into .tools/$1.
 python_tools() {
-    cmp -s tests/tools/requirements.txt .tools/python/requirements.txt && return 0
-    echo "setup: installing grpcio"
-    rm -rf .tools/python
-    python3 -m venv .tools/python 2>/dev/null || { packages python3-venv && python3 -m venv .tools/python; }
-    .tools/python/bin/pip install --quiet --requirement tests/tools/requirements.txt </dev/null
-    cp tests/tools/requirements.txt .tools/python/requirements.txt
+    cmp -s "tests/tools/$2" ".tools/$1/$2" && return 0
+    echo "setup: installing $3"
+    rm -rf ".tools/$1"
+    python3 -m venv ".tools/$1" 2>/dev/null || { packages python3-venv && python3 -m venv ".tools/$1"; }
+    ".tools/$1/bin/pip" install --quiet --requirement "tests/tools/$2" </dev/null
+    cp "tests/tools/$2" ".tools/$1/$2"
 }
 
 fail() {

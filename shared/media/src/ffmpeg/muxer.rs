@@ -26,6 +26,9 @@ use crate::{
 const BUFFER: usize = 1 << 20;
 /// How far a TS multiplexer may run ahead of the clock, in microseconds: 0.7 s, as T-STD buffers allow.
 const TS_MAX_DELAY: i32 = 700_000;
+/// A PCR goes with the first frame so many milliseconds after the last PCR. At most 100 may pass (ISO/IEC 13818-1 §2.7.2);
+/// left to itself, the muxer waits for as many frames as just about fit, by a rate that is only an average.
+const TS_PCR_PERIOD: &str = "40";
 
 /// A TS of a single frame can be too short for readers to tell what it is.
 const MIN_TS_PACKETS: u64 = 64;
@@ -101,8 +104,11 @@ impl Muxer {
         output.set_metadata(metadata);
         let mut header = ff::Dictionary::new();
         match options.container {
-            // SAFETY: the context is open and exclusively ours; a number is set.
-            Container::Ts => unsafe { (*output.as_mut_ptr()).max_delay = TS_MAX_DELAY },
+            Container::Ts => {
+                header.set("pcr_period", TS_PCR_PERIOD);
+                // SAFETY: the context is open and exclusively ours; a number is set.
+                unsafe { (*output.as_mut_ptr()).max_delay = TS_MAX_DELAY };
+            }
             Container::Mov | Container::Mp4 => {
                 header.set("moov_size", &options.index_bytes.to_string());
                 let timescale =
