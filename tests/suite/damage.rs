@@ -133,7 +133,8 @@ async fn check(server: &Server, damage: &Damage, export: &Export) -> Result<(), 
         }
         let is_warned = export.result.as_ref().is_some_and(|result| !result.warnings.is_empty());
         // A frame whose number can't be read any more is there.
-        if !is_told(export, frame) && !(shown.contains(&None) && is_warned) {
+        let is_said = is_told(export, frame) || shown.contains(&None) && is_warned;
+        if !is_said {
             return Err(format!("frame {frame} is gone without a word: {:?}", export.result));
         }
     }
