@@ -36,7 +36,8 @@ breaking: setup
 		fi; \
 	done; echo "no main branch to compare the protos with"
 
-bench: setup ## Measure against plain ffmpeg and cp: makes ten minutes of 1080p first
+bench: setup ## Measure against plain ffmpeg, cp and smartcut: makes ten minutes of 1080p first
+	@tests/tools/setup.sh bench
 	cargo run --locked --release --package e2e --bin bench
 
 fixtures: setup ## Make the media that the tests read, and say where it is

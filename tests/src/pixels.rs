@@ -25,7 +25,7 @@ pub fn read(path: &Path, format: &str) -> Result<Pictures> {
     let reading = ffmpeg(path, turns)?;
     let count = reading.log.iter().filter(|line| line.contains("showinfo") && line.contains(" pts:")).count();
     ensure!(
-        count > 0 && reading.bytes.len() % count == 0,
+        count > 0 && reading.bytes.len().is_multiple_of(count),
         "{}: {} bytes of {count}",
         path.display(),
         reading.bytes.len()

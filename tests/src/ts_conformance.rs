@@ -53,7 +53,7 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
 
 fn violations(bytes: &[u8]) -> Vec<String> {
     let mut report = Report(Vec::new());
-    if bytes.is_empty() || bytes.len() % PACKET != 0 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(PACKET) {
         report.add(format!("{} bytes are no whole number of packets", bytes.len()));
     }
     let chunks = bytes.chunks_exact(PACKET).enumerate();

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what is missing, and nothing when nothing is: `setup.sh build` what building, checking and testing need (an S3
-# server among it), `setup.sh interop` what the foreign clients need. Tools go to .tools/, Debian packages to the system.
+# server among it), `setup.sh interop` what the foreign clients need, `setup.sh bench` what `make bench` compares with. Tools
+# go to .tools/, Debian packages to the system.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # FFmpeg to link with and to check against; clang's library for its bindings. Without libavdevice: it would pull in X11.
 debian=(
     ffmpeg libavcodec-dev libavformat-dev libavfilter-dev libavutil-dev libswscale-dev libswresample-dev
-    clang libclang-dev pkg-config gcc make git curl ca-certificates python3 fonts-dejavu-core
+    clang libclang-dev pkg-config gcc make git curl ca-certificates python3 tzdata fonts-dejavu-core
 )
 
 main() {
@@ -23,7 +24,11 @@ main() {
             node_tools
             python_tools python tests/tools/requirements.txt
             ;;
-        *) fail "usage: setup.sh build|interop" ;;
+        bench)
+            packages "${debian[@]}"
+            python_tools bench tests/tools/requirements-bench.txt
+            ;;
+        *) fail "usage: setup.sh build|interop|bench" ;;
     esac
 }
 

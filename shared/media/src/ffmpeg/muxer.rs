@@ -27,6 +27,9 @@ use crate::{
 const BUFFER: usize = 1 << 20;
 /// How far a TS multiplexer may run ahead of the clock, in microseconds: 0.7 s, as T-STD buffers allow.
 const TS_MAX_DELAY: i32 = 700_000;
+/// A PCR goes with the first frame so many milliseconds after the last PCR. At most 100 may pass (ISO/IEC 13818-1 §2.7.2);
+/// left to itself, the muxer waits for as many frames as just about fit, by a rate that is only an average.
+const TS_PCR_PERIOD: &str = "40";
 
 /// The PID of the first track of a TS that FFmpeg writes.
 const FIRST_PID: u16 = 0x100;
@@ -119,8 +122,11 @@ impl Muxer {
             header.set("strict", "experimental");
         }
         match options.container {
-            // SAFETY: the context is open and exclusively ours; a number is set.
-            Container::Ts => unsafe { (*output.as_mut_ptr()).max_delay = TS_MAX_DELAY },
+            Container::Ts => {
+                header.set("pcr_period", TS_PCR_PERIOD);
+                // SAFETY: the context is open and exclusively ours; a number is set.
+                unsafe { (*output.as_mut_ptr()).max_delay = TS_MAX_DELAY };
+            }
             Container::Mov | Container::Mp4 => {
                 header.set("moov_size", &options.index_bytes.to_string());
                 let timescale =

@@ -1,6 +1,9 @@
 //! `make bench`: what an export costs, as a ratio against a named peer in the same run. Each figure is the median of pairs
 //! that take turns, so that a machine that changes its pace changes both.
 
+mod index;
+mod smart;
+
 use std::{
     path::Path,
     process::Command,
@@ -77,29 +80,9 @@ async fn main() -> Result<()> {
     .await?;
     thumbnails.print("first frame at 05:01, ffmpeg -ss -frames:v 1");
 
-    let encoded = pairs(
-        SLOW_PAIRS,
-        async || {
-            key += 1;
-            let spec = ExportSpec {
-                container: Container::Mp4.into(),
-                file_name: format!("{key}.mp4"),
-                ..spec(UID, 100_500, 128_200)
-            };
-            clip(&server, spec).await.map(drop)
-        },
-        async || {
-            let spec = ExportSpec {
-                container: Container::Mp4.into(),
-                video_codec: VideoCodec::H264.into(),
-                ..spec(UID, 100_500, 128_200)
-            };
-            clip(&server, spec).await.map(drop)
-        },
-        &server,
-    )
-    .await?;
-    encoded.print("EXACT, the same range encoded as a whole");
+    smart::measure(&server, &source, "H.264", VideoCodec::H264).await?;
+    smart::measure(&server, &source.with_file_name("source_hevc.mp4"), "HEVC", VideoCodec::H265).await?;
+    index::measure().await?;
     Ok(())
 }
 
