@@ -166,11 +166,11 @@ impl HeadCount<'_> {
             return time < key;
         }
         let begun = std::mem::replace(&mut self.begun, true);
-        match self.style.access(packet) {
-            Access::Clean if is_shown => return false,
-            Access::Leading if is_shown && !begun => return false,
-            Access::Leading if is_shown => self.key = Some(time),
-            _ => self.frames += i64::from(is_shown),
+        match self.style.access(packet, self.bounds) {
+            Access::Clean => return false,
+            Access::Leading if !begun => return false,
+            Access::Leading => self.key = Some(time),
+            Access::None => self.frames += i64::from(is_shown),
         }
         true
     }

@@ -18,9 +18,12 @@ use crate::{
     host::Host,
     nal::ParameterSets,
     source::{SpanReader, TrackPacket, pts},
-    time::{TimeRange, WallTime},
+    time::{NANOS, TimeRange, WallTime},
     verify::{self, Expected},
 };
+
+/// Spans as near to each other as this have no gap between them, in nanoseconds.
+const SEAM: i64 = NANOS / 10;
 
 /// What came of an attempt at a clip.
 pub(super) enum Made {
@@ -243,6 +246,10 @@ impl<'a> Assembly<'a> {
         let place = Place {
             offset: self.tally.offset,
             is_first: self.tally.first.is_none() && self.tally.offset == 0,
+            continues: self.tally.last.is_some_and(|last| {
+                (wanted.span.range.start.nanos_since(last)).abs() < SEAM
+                    && self.task.range.start < wanted.span.range.start
+            }),
             tracks: &self.layout,
         };
         let run = SpanRun::new(self.task, (method, self.chosen.cut), &place, &reader, wanted, &opening)?;

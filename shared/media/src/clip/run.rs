@@ -27,6 +27,8 @@ pub(super) struct Place<'a> {
     pub(super) offset: i64,
     /// Whether nothing was.
     pub(super) is_first: bool,
+    /// Whether it goes on from the span before without a gap.
+    pub(super) continues: bool,
     /// The tracks of the source, and of the file.
     pub(super) tracks: &'a [TrackLayout],
 }
@@ -169,7 +171,11 @@ fn passage(
     let is_final = reader.video().is_none();
     let slack = if is_final && wanted.mark_out.is_none() { NANOS } else { 0 };
     let end = (wanted.end().saturating_add_nanos(slack), is_final);
-    let begin = (start, place.offset);
+    // What is stored with this span and heard before it may be what the span before lacks: sound is never in step with the
+    // pictures that files are divided by. What is there already isn't taken again.
+    let lead = if place.continues { layout.lead(place.offset) } else { 0 };
+    let start = start.saturating_add_nanos(-lead);
+    let begin = (start, place.offset - lead);
     Ok(match (&layout.lane, &layout.carry) {
         (_, None | Some(Carry::Drop(_))) => None,
         (Lane::Sound(sound), _) => {

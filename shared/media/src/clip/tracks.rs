@@ -15,8 +15,11 @@ use crate::{
     passage::{Lane, Passage},
     source::{SpanReader, pts},
     text::{NO_TEXT, TEXT_TIMEBASE, TextTrack},
-    time::{Rounding, Timebase},
+    time::{NANOS, Rounding, Timebase},
 };
+
+/// Sound is stored no farther than this from the pictures that it goes with, in nanoseconds.
+const MAX_LEAD: i64 = NANOS / 2;
 
 /// A track of the source, and the track of the file that it becomes.
 pub(super) struct TrackLayout {
@@ -91,6 +94,16 @@ pub(super) fn layouts(task: &ClipTask, reader: &SpanReader) -> Result<Vec<TrackL
 }
 
 impl TrackLayout {
+    /// How much sound is missing before `offset`, in nanoseconds of the file.
+    pub(super) fn lead(&self, offset: i64) -> i64 {
+        let end = match (&self.carry, &self.lane) {
+            (Some(Carry::Frames), Lane::Packets) => self.timebase.nanos(self.order.end()),
+            (_, Lane::Sound(sound)) => sound.end(),
+            _ => offset,
+        };
+        (offset - end).clamp(0, MAX_LEAD)
+    }
+
     /// Whether the video of another span has the same codec.
     pub(super) fn has_codec(&self, codec: &str) -> bool {
         self.signature.codec == codec

@@ -171,10 +171,9 @@ impl Cutter for SmartCutter<'_> {
         if let Some(key) = self.led(Some(&packet)) {
             self.start_copying(key, out)?;
         }
-        let is_inside = pts(&packet) >= self.bounds.base && pts(&packet) < self.bounds.mark_out;
         match &self.state {
             State::Copying(start) => self.push_copied(packet, *start, out),
-            State::Head if is_inside => match self.style.access(&packet) {
+            State::Head => match self.style.access(&packet, self.bounds) {
                 Access::Clean => self.start_copying(packet, out),
                 Access::Leading if self.head.is_none() => self.start_copying(packet, out),
                 Access::Leading => {
@@ -184,7 +183,6 @@ impl Cutter for SmartCutter<'_> {
                 Access::None => self.push_head(&packet, out),
             },
             State::Leading(_) => self.push_head(&packet, out).map(|_| true),
-            State::Head => self.push_head(&packet, out),
         }
     }
 

@@ -24,6 +24,8 @@ const PROBE_BYTES: &str = "5000000";
 const PROBE_MICROS: &str = "5000000";
 /// 8K, and no more: a small file can claim a picture of gigabytes.
 pub(super) const MAX_PIXELS: i64 = 33_177_600;
+/// More frames than this are held back by no decoder (ITU-T H.264 §A.3.1, H.265 §A.4.2).
+const MAX_DELAY: usize = 16;
 /// Bytes asked of a reader at once.
 const BUFFER: usize = 1 << 18;
 
@@ -59,6 +61,8 @@ pub(crate) struct Stream {
     pub(crate) is_cover: bool,
     /// Whether the track is the one to play where there are several of its kind.
     pub(crate) is_default: bool,
+    /// How many frames a decoder holds back to put them in order; video only.
+    pub(crate) delay: usize,
 }
 
 impl Demuxer {
@@ -312,12 +316,13 @@ fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
     // A copy of the parameters: they outlive the context.
     let parameters = stream.parameters().clone();
     // SAFETY: `parameters` is valid for the length of this function, and only numbers are read.
-    let (codec, size) = unsafe {
+    let (codec, size, delay) = unsafe {
         let raw = &*parameters.as_ptr();
         let name = std::ffi::CStr::from_ptr(ff::ffi::avcodec_get_name(raw.codec_id));
         let name = name.to_string_lossy().into_owned();
         let name = if name == "none" { tag_name(raw.codec_tag).unwrap_or(name) } else { name };
-        (name, (raw.width.unsigned_abs(), raw.height.unsigned_abs()))
+        let delay = usize::try_from(raw.video_delay).unwrap_or(0).min(MAX_DELAY);
+        (name, (raw.width.unsigned_abs(), raw.height.unsigned_abs()), delay)
     };
     let kind = match parameters.medium() {
         ff::media::Type::Video => TrackKind::Video,
@@ -350,5 +355,6 @@ fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
         packets: u64::try_from(stream.frames()).ok().filter(|packets| *packets > 0),
         is_cover: disposition.contains(ff::format::stream::Disposition::ATTACHED_PIC),
         is_default: disposition.contains(ff::format::stream::Disposition::DEFAULT),
+        delay,
     })
 }

@@ -3,10 +3,12 @@
 //! ```text
 //! clock.rs        between wall time and media time
 //! continuity.rs   packets whose times don't go on from those before
+//! decoding.rs     decoding times, where a container has none
 //! ```
 
 mod clock;
 mod continuity;
+mod decoding;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -22,6 +24,7 @@ use crate::{
 
 pub(crate) use clock::Clock;
 use continuity::{Continuity, Step};
+use decoding::DecodingTimes;
 
 /// MPEG time stamps have so many bits (ISO/IEC 13818-1 §2.4.3.7).
 const TS_WRAP: i64 = 1 << 33;
@@ -85,6 +88,8 @@ struct OpenPart {
     /// Index of the track of each stream, if it is read.
     track_of: Vec<Option<usize>>,
     continuity: Continuity,
+    /// Decoding times of the video, where the container has none.
+    decoding: Option<DecodingTimes>,
     /// The segments, to tell which of them is at fault.
     segments: Vec<Segment>,
     ahead: VecDeque<TrackPacket>,
@@ -181,6 +186,9 @@ impl SpanReader {
         self.parts.push(OpenPart {
             continuity: Continuity::new(demuxer.streams(), part.segments.len() > 1),
             segments: part.segments.clone(),
+            decoding: (part.format == Format::Matroska)
+                .then(|| best_video.map(|video| decoding_times(&demuxer.streams()[video])))
+                .flatten(),
             demuxer,
             format: part.format,
             shift: 0,
@@ -261,6 +269,7 @@ impl SpanReader {
             }
             part.has_moved = true;
             part.continuity.restart();
+            part.decoding.iter_mut().for_each(DecodingTimes::restart);
             part.ahead.clear();
             part.ended = false;
         }
@@ -371,6 +380,10 @@ impl OpenPart {
             let (Some(pts), Some(dts)) = (packet.pts().or(packet.dts()), packet.dts().or(packet.pts())) else {
                 return Err(Error::Unusable("a packet of the source has no time stamp".into()));
             };
+            let dts = match &mut self.decoding {
+                Some(decoding) if kind == TrackKind::Video => decoding.next(pts),
+                _ => dts,
+            };
             if self.format == Format::MpegTs && self.shift == 0 {
                 self.shift = wraps(tracks[track].clock.nearest(self.start).saturating_sub(dts)) * TS_WRAP;
             }
@@ -396,6 +409,11 @@ fn blame_first(error: Error, part: &Part) -> Error {
         }
         (error, _) => error,
     }
+}
+
+fn decoding_times(stream: &Stream) -> DecodingTimes {
+    let frame = frame_nanos(stream.info.frame_rate).unwrap_or(NANOS / 25);
+    DecodingTimes::new(stream.delay, Timebase::NANOS.rescale(frame, stream.timebase, Rounding::Nearest).max(1))
 }
 
 /// How many times the 33-bit clock went round in `distance`, to the nearest.
