@@ -393,6 +393,13 @@ fn black_goes_before_and_behind_too() {
     assert_eq!(read_numbers(&output).0, filled);
     assert_eq!(report.actual, millis(1_000, 7_000));
     assert_eq!(report.gaps.len(), 2);
+    let sources = vec![fixture.sources["a.mp4"].0.clone()];
+    let host = TestHost { sources, output: fixture.folder.path().join("plan") };
+    let Ok(Outcome::Clip(plan)) = verbs::execute(&Task::Plan(task), Arc::new(host)) else { panic!("no plan") };
+    assert_eq!(
+        (plan.frames, plan.encoded_frames, plan.duration, plan.actual, plan.gaps),
+        (report.frames, report.encoded_frames, report.duration, report.actual, report.gaps)
+    );
 }
 
 /// The encoder was started anew, with other settings: its parameter sets have the same names and other content.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    ClipReport, ClipTask, Cut, Error, Span,
+    ClipReport, ClipTask, Cut, Error, Gap, GapFill, Span, TrackKind,
     clip::{Chosen, Known, Method, Wanted, choose, follow, gaps, needs_thorough, track_reports, wanted_spans},
     cut::{Bounds, Opening, SmartStyle, open_at},
     ffmpeg::Packet,
@@ -39,10 +39,27 @@ pub(crate) fn plan(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, E
             },
         });
     }
-    let report = report.map(|report| ClipReport { gaps: gaps(task, &[]), ..report });
+    let report = report.map(|report| filled(task, ClipReport { gaps: gaps(task, &[]), ..report }));
     report.ok_or_else(|| {
         Error::NoMedia(format!("no frame of the recording lies between {} and {}", task.range.start, task.range.end))
     })
+}
+
+/// `report` with the black that its gaps become, if they are filled.
+fn filled(task: &ClipTask, mut report: ClipReport) -> ClipReport {
+    let video = report.tracks.iter().find(|track| track.track.kind == TrackKind::Video);
+    let Some(frame) = video.and_then(|video| frame_nanos(video.track.frame_rate)) else { return report };
+    if task.gaps == GapFill::Black {
+        let length = |gap: &Gap| gap.range.end.nanos_since(gap.range.start).max(0);
+        let frames: i64 = report.gaps.iter().map(|gap| (length(gap) + frame / 2) / frame).sum();
+        report.duration += report.gaps.iter().map(length).sum::<i64>();
+        report.frames += frames.unsigned_abs();
+        report.encoded_frames += frames.unsigned_abs();
+        report.actual = report.gaps.iter().fold(report.actual, |actual, gap| {
+            TimeRange::new(actual.start.min(gap.range.start), actual.end.max(gap.range.end))
+        });
+    }
+    report
 }
 
 fn plan_span(

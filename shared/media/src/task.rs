@@ -310,6 +310,12 @@ pub struct TrackInfo {
     pub size: Option<(u32, u32)>,
     /// Average frames in a second, as a fraction; video only, absent if unknown.
     pub frame_rate: Option<(i32, i32)>,
+    /// A name for people, if stated: "Director's commentary".
+    #[serde(default)]
+    pub title: Option<String>,
+    /// What it is for, as FFmpeg writes it: `default`, `forced`, `hearing_impaired`, `comment` …
+    #[serde(default)]
+    pub dispositions: Vec<String>,
 }
 
 /// What a track carries.

@@ -217,7 +217,8 @@ fn track(report: TrackReport) -> proto::Track {
         fate: fate.into(),
         reason: report.reason,
         result_codec: report.codec,
-        ..proto::Track::default()
+        title: report.track.title.unwrap_or_default(),
+        dispositions: report.track.dispositions,
     }
 }
 

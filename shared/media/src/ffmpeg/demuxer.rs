@@ -346,6 +346,8 @@ fn describe(stream: &ff::format::stream::Stream<'_>) -> Result<Stream, Error> {
             language: labels.language.clone(),
             size: (kind == TrackKind::Video).then_some(size),
             frame_rate: (kind == TrackKind::Video && rate.0 > 0 && rate.1 > 0).then_some((rate.0, rate.1)),
+            title: labels.title.clone(),
+            dispositions: labels.dispositions(),
         },
         labels,
         timebase,

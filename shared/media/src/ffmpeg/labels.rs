@@ -52,6 +52,18 @@ impl Labels {
         }
     }
 
+    /// What the track is for, in FFmpeg's words.
+    pub(super) fn dispositions(&self) -> Vec<String> {
+        let bits = (0..31).map(|bit| 1 << bit).filter(|bit| self.disposition & bit != 0);
+        let word = |bit| {
+            // SAFETY: the call takes any number, and answers with a null pointer or a static string.
+            let word = unsafe { ff::ffi::av_disposition_to_string(bit).as_ref() };
+            // SAFETY: it is a C string that lives as long as the program.
+            word.map(|word| unsafe { std::ffi::CStr::from_ptr(word) }.to_string_lossy().into_owned())
+        };
+        bits.filter_map(word).collect()
+    }
+
     /// Writes the labels to a stream that was added to an output, which is a `container`.
     ///
     /// # Errors

@@ -121,6 +121,8 @@ impl Probe for Ffprobe<'_> {
             language: None,
             size: None,
             frame_rate: rate(&stream["avg_frame_rate"]),
+            title: None,
+            dispositions: Vec::new(),
         });
         // That of the pictures counts, as it does for `media`.
         let pictures = streams.iter().find(|stream| stream["codec_type"] == "video");
