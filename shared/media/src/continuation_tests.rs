@@ -155,6 +155,14 @@ fn frames_that_lead_a_keyframe_follow_from_the_file_before() {
 }
 
 #[test]
+fn fragments_whose_times_run_on_are_as_long_as_they_are() {
+    let row = Row::new(HEVC, "mp4", Format::Mp4, &FRAGMENTED[2..]);
+    let second = probe(&row.sources[1], Format::Mp4);
+    assert!(second.start > 2 * NANOS && second.duration < 2 * NANOS, "{second:?}");
+    row.check_exact(&ClipTask::new(row.input.clone(), millis(500, 6_500)));
+}
+
+#[test]
 fn a_copy_goes_on_without_encoding() {
     let row = Row::new(HEVC, "ts", Format::MpegTs, &[]);
     let report = row.check_exact(&ClipTask::new(row.input.clone(), millis(0, SECONDS * 1000)));

@@ -65,7 +65,8 @@ fn stated_duration(demuxer: &Demuxer) -> i64 {
 fn end_of_fragments(host: &Arc<dyn Host>, part: &Part) -> Result<Option<i64>, Error> {
     let [segment] = part.segments.as_slice() else { return Ok(None) };
     let Some(pieces) = last_fragments(host, segment.piece)? else { return Ok(None) };
-    let last = Demuxer::open(Chain::new(host.clone(), pieces.into()), part.format, false);
+    // Only reading ahead tells how long packets are.
+    let last = Demuxer::open(Chain::new(host.clone(), pieces.into()), part.format, true);
     match last.and_then(|mut last| last_end(&mut last)) {
         // Damage at the end doesn't spoil what is before it.
         Err(Error::Unusable(_)) => Ok(None),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Opening, open_at};
 use crate::{
     Error, Span,
-    ffmpeg::{Packet, Stream, VideoShape, extradata, show},
+    ffmpeg::{Packet, Stream, extradata, show},
     host::Host,
     nal::{Access, Codec, Framing},
     source::{SpanReader, frame_nanos, pts},
@@ -144,7 +144,6 @@ fn preroll(
 
 /// Whether one decoder takes the packets of both, one behind the other.
 fn is_alike(one: &Stream, other: &Stream) -> bool {
-    let shape = |stream: &Stream| VideoShape::of_parameters(&stream.parameters);
-    let fits = shape(one).zip(shape(other)).is_some_and(|(one, other)| one.fits(&other));
-    fits && one.info.codec == other.info.codec && extradata(&one.parameters) == extradata(&other.parameters)
+    let like = |stream: &Stream| (stream.info.codec.clone(), stream.info.size);
+    like(one) == like(other) && extradata(&one.parameters) == extradata(&other.parameters)
 }
