@@ -24,6 +24,8 @@ use std::{fs::File, sync::Arc};
 
 use crate::{ClipReport, ClipTask, Damage, Error, Gap, Progress, host::Host, time::TimeRange};
 use assembly::{Assembly, Made};
+pub(crate) use coverage::Hole;
+pub(crate) use damage::exclude;
 pub(crate) use layout::Known;
 pub(crate) use method::{
     Chosen, Method, SPAN_SLACK, Wanted, choose, follow, needs_thorough, track_reports, wanted_spans,

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     ClipReport, ClipTask, Cut, Error, Gap, GapFill, Span, TrackKind,
-    clip::{Chosen, Known, Method, Wanted, choose, follow, gaps, needs_thorough, track_reports, wanted_spans},
-    cut::{Bounds, Opening, SmartStyle, open_at},
+    clip::{
+        Chosen, Hole, Known, Method, Wanted, choose, exclude, follow, gaps, needs_thorough, track_reports, wanted_spans,
+    },
+    cut::{Bounds, Continuation, Opened, Opening, SmartStyle, open_at},
     ffmpeg::Packet,
     host::Host,
     nal::Access,
@@ -23,9 +25,10 @@ const SAMPLES: usize = 8;
 /// As `clip`.
 pub(crate) fn plan(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, Error> {
     let mut report: Option<ClipReport> = None;
-    let mut first = None;
+    let mut state = State { reached: task.range.start, ..State::default() };
     for wanted in wanted_spans(task) {
-        let Some(part) = plan_span(task, &host, wanted, &mut first)? else { continue };
+        let Some(part) = plan_span(task, &host, wanted, &mut state)? else { continue };
+        state.reached = part.actual.end;
         report = Some(match report {
             None => part,
             Some(whole) => ClipReport {
@@ -39,7 +42,9 @@ pub(crate) fn plan(task: &ClipTask, host: Arc<dyn Host>) -> Result<ClipReport, E
             },
         });
     }
-    let report = report.map(|report| filled(task, ClipReport { gaps: gaps(task, &[]), ..report }));
+    let mut task = task.clone();
+    let lost: Vec<_> = state.lost.iter().map(|hole| exclude(&mut task.input, hole)).collect();
+    let report = report.map(|report| filled(&task, ClipReport { gaps: gaps(&task, &lost), ..report }));
     report.ok_or_else(|| {
         Error::NoMedia(format!("no frame of the recording lies between {} and {}", task.range.start, task.range.end))
     })
@@ -62,46 +67,72 @@ fn filled(task: &ClipTask, mut report: ClipReport) -> ClipReport {
     report
 }
 
+/// What is known from the spans before.
+#[derive(Default)]
+struct State {
+    chosen: Option<Chosen>,
+    /// Up to when there are frames.
+    reached: WallTime,
+    /// Whether the span before is copied to its very end.
+    is_copied: bool,
+    /// Pictures that can't be shown.
+    lost: Vec<Hole>,
+}
+
 fn plan_span(
     task: &ClipTask,
     host: &Arc<dyn Host>,
-    Wanted { span, mark_in, mark_out }: Wanted<'_>,
-    first: &mut Option<Chosen>,
+    wanted: Wanted<'_>,
+    state: &mut State,
 ) -> Result<Option<ClipReport>, Error> {
-    let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
+    let Wanted { span, mark_out, .. } = wanted;
+    let was_copied = std::mem::take(&mut state.is_copied);
+    let reader = SpanReader::open(host, span, needs_thorough(task))?;
     let Some(video) = reader.video() else { return plan_sound(task, host, &reader, span).map(Some) };
-    let opening = open_at(&mut reader, mark_in)?;
+    let mut opened = wanted.open(reader, host)?;
     let known = Known::default();
-    let (chosen, method, warning) = match first {
+    let Opened { reader, opening, .. } = &opened;
+    let (chosen, method, warning) = match &mut state.chosen {
         None => {
-            let chosen = first.insert(choose(task, &reader, video, &opening, &known)?);
+            let chosen = state.chosen.insert(choose(task, reader, video, opening, &known)?);
             (&*chosen, chosen.method.clone(), chosen.warning.clone())
         }
         Some(chosen) => {
-            let (method, warning) = follow(task, chosen, &reader, video, &opening, &known)?;
+            let (method, warning) = follow(task, chosen, reader, video, opening, &known)?;
             (&*chosen, method, warning)
         }
     };
+    opened.go_on(was_copied, matches!(method, Method::Copy(_)));
+    let Opened { mut reader, opening, continuation, lost } = opened;
+    state.lost.extend(lost.map(|range| Hole::unled(span, range)));
     let clock = reader.clock(video);
     let bound = mark_out.map_or(i64::MAX, |mark_out| clock.at_or_after(mark_out));
     let Some(base) = opening.base.filter(|base| *base < bound) else { return Ok(None) };
     let frame = frame_nanos(reader.stream(video).info.frame_rate).unwrap_or(NANOS / 25).max(1);
-    let head = match &method {
-        Method::Smart(style) => head_frames(&mut reader, video, &opening, style, Bounds { base, mark_out: bound })?,
-        Method::Copy(_) | Method::Encode(_) => 0,
+    let head = match (&method, &continuation) {
+        (Method::Smart(_), Some(Continuation { is_copied: true, .. })) => Head { frames: 0, is_over: true },
+        (Method::Smart(style), _) => {
+            let bounds = Bounds { base, mark_out: bound };
+            let count = HeadCount { style, bounds, frames: 0, begun: continuation.is_some(), key: None };
+            count.run(&mut reader, video, &opening)?
+        }
+        (Method::Copy(_) | Method::Encode(_), _) => Head { frames: 0, is_over: true },
     };
+    state.is_copied = mark_out.is_none() && head.is_over && !matches!(method, Method::Encode(_));
     let (end, tail) = match mark_out {
-        Some(mark_out) => plan_tail(host, task, span, mark_out, &method)?,
+        Some(mark_out) => plan_tail(host, task, span, (mark_out, continuation.is_some()))?,
         None => (span.range.end, 0),
     };
     let key = clock.wall(opening.video.first().map_or(base, pts));
     let first = clock.wall(base);
-    let start = if matches!(method, Method::Copy(_)) && chosen.cut == Cut::Keyframe { key } else { first };
+    let start = if matches!(method, Method::Copy(_)) && chosen.cut == Cut::Keyframe { key.min(first) } else { first };
+    // What goes on from the span before may begin before its end is said to be.
+    let start = if continuation.is_some() { start.max(state.reached) } else { start };
     let duration = end.nanos_since(start).max(0);
     let frames = (duration + frame / 2) / frame;
     let encoded = match method {
         Method::Copy(_) => 0,
-        Method::Smart(_) => (head + tail).min(frames),
+        Method::Smart(_) => (head.frames + tail).min(frames),
         Method::Encode(_) => frames,
     };
     let is_hidden = matches!(method, Method::Copy(_)) && chosen.cut == Cut::EditList;
@@ -140,26 +171,11 @@ fn plan_sound(task: &ClipTask, host: &Arc<dyn Host>, reader: &SpanReader, span: 
     })
 }
 
-/// How many frames lie before the first that copying can begin with.
-fn head_frames(
-    reader: &mut SpanReader,
-    video: usize,
-    opening: &Opening,
-    style: &SmartStyle,
-    bounds: Bounds,
-) -> Result<i64, Error> {
-    let mut head = HeadCount { style, bounds, frames: 0, begun: false, key: None };
-    for packet in &opening.video {
-        if !head.take(packet) {
-            return Ok(head.frames);
-        }
-    }
-    while let Some(next) = reader.next()? {
-        if next.track == video && (!head.take(&next.packet) || dts(&next.packet) >= bounds.mark_out) {
-            break;
-        }
-    }
-    Ok(head.frames)
+/// What is encoded before copying begins.
+struct Head {
+    frames: i64,
+    /// Whether copying begins at all.
+    is_over: bool,
 }
 
 /// Counts the frames that a [`crate::cut::SmartCutter`] encodes before it copies.
@@ -174,6 +190,28 @@ struct HeadCount<'a> {
 }
 
 impl HeadCount<'_> {
+    /// Reads up to the first frame that copying can begin with.
+    fn run(mut self, reader: &mut SpanReader, video: usize, opening: &Opening) -> Result<Head, Error> {
+        for packet in &opening.video {
+            if !self.take(packet) {
+                return Ok(Head { frames: self.frames, is_over: true });
+            }
+        }
+        while let Some(next) = reader.next()? {
+            if next.track != video {
+                continue;
+            }
+            if !self.take(&next.packet) {
+                return Ok(Head { frames: self.frames, is_over: true });
+            }
+            if dts(&next.packet) >= self.bounds.mark_out {
+                break;
+            }
+        }
+        // The pictures that lead a keyframe may be the last of the span.
+        Ok(Head { frames: self.frames, is_over: self.key.is_some() })
+    }
+
     /// Takes the next packet; false once copying has begun.
     fn take(&mut self, packet: &Packet) -> bool {
         let (time, Bounds { base, mark_out }) = (pts(packet), self.bounds);
@@ -198,8 +236,7 @@ fn plan_tail(
     host: &Arc<dyn Host>,
     task: &ClipTask,
     span: &Span,
-    mark_out: WallTime,
-    method: &Method,
+    (mark_out, is_led): (WallTime, bool),
 ) -> Result<(WallTime, i64), Error> {
     let mut span = span.clone();
     // Segments long before mark-out needn't be read.
@@ -213,10 +250,8 @@ fn plan_tail(
     let opening = open_at(&mut reader, mark_out)?;
     let times: Vec<i64> = opening.video.iter().map(pts).collect();
     let tail = cut_tail(&times, clock.at_or_after(mark_out));
-    let end = match (opening.base, method) {
-        (Some(base), _) => clock.wall(base),
-        (None, _) => span.range.end,
-    };
+    let lead = opening.lead(clock.at_or_after(mark_out)).filter(|_| is_led);
+    let end = lead.or(opening.base).map_or(span.range.end, |base| clock.wall(base));
     Ok((end, tail.encoded as i64))
 }
 

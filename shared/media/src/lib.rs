@@ -19,6 +19,8 @@ mod chain;
 mod clip;
 #[cfg(test)]
 mod clip_tests;
+#[cfg(test)]
+mod continuation_tests;
 mod cut;
 #[cfg(test)]
 mod damage_tests;
@@ -27,6 +29,7 @@ mod error;
 #[allow(unsafe_code)] // The only module that talks to FFmpeg.
 mod ffmpeg;
 mod forecast;
+mod fragments;
 mod host;
 mod language;
 mod nal;

@@ -288,11 +288,14 @@ pub enum Outcome {
 pub struct Probe {
     /// Its tracks, in the order of the file.
     pub tracks: Vec<TrackInfo>,
-    /// Presentation time, in nanoseconds, of the start: 0 for MP4 (edit lists applied), the first video keyframe's (or,
-    /// without video, first packet's) time for others.
+    /// Presentation time, in nanoseconds, of the start: 0 for MP4 with an index (edit lists applied), the first video
+    /// keyframe's (or, without video, first packet's) time for MP4 made of fragments and for other formats.
     pub start: i64,
-    /// Length in nanoseconds, from `start`.
+    /// Length in nanoseconds, from `start` to the end of the last frame of the video, or of the whole without video.
     pub duration: i64,
+    /// How long before the first keyframe the first of the pictures that lead it is shown, in nanoseconds; 0 if none
+    /// does. They may refer to what isn't in the source, and are not part of `duration`.
+    pub lead: i64,
     /// When it was recorded, if its metadata says so (`creation_time`).
     pub creation_time: Option<WallTime>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Error, Thumbnail, ThumbnailTask,
     clip::SPAN_SLACK,
-    cut::{open_at, threads},
+    cut::{Opened, threads},
     ffmpeg::{Decoder, Frame, jpeg},
     host::Host,
     source::{SpanReader, pts},
@@ -16,12 +16,17 @@ use crate::{
 /// # Errors
 /// `NoMedia` if there is no such frame.
 pub(crate) fn thumbnail(task: &ThumbnailTask, host: Arc<dyn Host>) -> Result<Thumbnail, Error> {
-    for span in task.input.spans.iter().filter(|span| span.range.end > task.at) {
-        let mut reader = SpanReader::open(&host, span, false)?;
+    let spans = &task.input.spans;
+    for (index, span) in spans.iter().enumerate().filter(|(_, span)| span.range.end > task.at) {
+        let reader = SpanReader::open(&host, span, false)?;
         let Some(video) = reader.video() else {
             return Err(Error::Unsupported("the recording has no video".into()));
         };
-        let opening = open_at(&mut reader, task.at.max(span.range.start.saturating_add_nanos(-SPAN_SLACK)))?;
+        let is_marked = task.at >= span.range.start;
+        let at = if is_marked { task.at } else { span.range.start.saturating_add_nanos(-SPAN_SLACK) };
+        let before = index.checked_sub(1).map(|before| &spans[before]);
+        let opened = Opened::at(reader, &host, (span, before), (at, is_marked))?;
+        let Opened { reader, opening, continuation, .. } = opened;
         let Some(base) = opening.base else { continue };
         let mut decoder = Decoder::open(reader.stream(video), threads())?;
         let mut found = None;
@@ -31,7 +36,8 @@ pub(crate) fn thumbnail(task: &ThumbnailTask, host: Arc<dyn Host>) -> Result<Thu
             }
             Ok(())
         };
-        for packet in &opening.video {
+        let preroll = continuation.iter().flat_map(|continuation| &continuation.preroll);
+        for packet in preroll.chain(&opening.video) {
             decoder.skip_unreferenced(pts(packet) < base);
             decoder.decode(packet, &mut each)?;
         }

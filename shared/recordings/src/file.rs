@@ -2,7 +2,7 @@
 
 use media::{
     Format,
-    time::{TimeRange, WallTime},
+    time::{NANOS, TimeRange, WallTime},
 };
 
 use crate::{
@@ -31,7 +31,7 @@ pub(crate) fn read(
     let end = wall.checked_add_nanos(extent.duration);
     let end = end.ok_or_else(|| Error::unusable(uid, "runs beyond the year 2262"))?;
     let clock = match format {
-        Format::Mp4 => Clock::Ticks { ticks: 0, timescale: 1, wall },
+        Format::Mp4 => Clock::Ticks { ticks: extent.start, timescale: NANOS as u32, wall },
         Format::MpegTs | Format::Matroska => Clock::FirstKeyframe { segment: 0, wall },
     };
     let address = Address { name: uid.into(), offset: 0, length: extent.bytes };

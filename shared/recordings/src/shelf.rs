@@ -21,6 +21,9 @@ use crate::{
 /// How many files are remembered: a week of ten-second files.
 const REMEMBERED: usize = 65_536;
 
+/// The longest that pictures lead a keyframe, in nanoseconds: as many frames as decoders hold back, at 16 in a second.
+pub(crate) const MAX_LEAD: i64 = NANOS;
+
 /// The files of a library.
 #[derive(Debug)]
 pub(crate) struct Shelf {
@@ -43,8 +46,12 @@ pub(crate) enum Content {
 /// How much of a file there is.
 #[derive(Debug, Clone)]
 pub(crate) struct Extent {
-    /// Length in nanoseconds, more than 0.
+    /// Presentation time of its first keyframe, in nanoseconds; 0 in an MP4 with an index.
+    pub(crate) start: i64,
+    /// Length in nanoseconds from there, more than 0.
     pub(crate) duration: i64,
+    /// How long before its first keyframe the pictures begin that lead it, in nanoseconds.
+    pub(crate) lead: i64,
     /// When it was recorded, according to itself.
     pub(crate) creation_time: Option<WallTime>,
     /// Bytes that can be read; all if absent.
@@ -137,8 +144,10 @@ fn content(found: &media::Probe, bytes: Option<u64>, is_growing: bool) -> Conten
     let frame =
         rate.filter(|(num, den)| *num > 0 && *den > 0).map(|(num, den)| NANOS * i64::from(den) / i64::from(num));
     let half_frame = frame.map_or(TOLERANCE, |frame| (frame / 2).min(TOLERANCE));
-    let media::Probe { duration, creation_time, .. } = *found;
-    Content::Media(Extent { duration, creation_time, bytes, is_growing, half_frame })
+    let media::Probe { start, duration, lead, creation_time, .. } = *found;
+    // Decoders put no more pictures in order than that; what claims more is damaged.
+    let lead = if (0..=MAX_LEAD).contains(&lead) { lead } else { 0 };
+    Content::Media(Extent { start, duration, lead, creation_time, bytes, is_growing, half_frame })
 }
 
 /// All of a file, as a probe takes it.

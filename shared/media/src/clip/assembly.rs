@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ClipReport, ClipTask, Container, Cut, Damage, Error, GapFill, Phase, Progress, TrackReport,
-    cut::{CopyCutter, CutPacket, Cutter, EncodeCutter, Opening, SmartCutter, open_at},
+    cut::{Continuation, CopyCutter, CutPacket, Cutter, EncodeCutter, Opened, Opening, SmartCutter},
     ffmpeg::{Muxer, MuxerOptions, Packet},
     host::Host,
     nal::ParameterSets,
@@ -54,7 +54,9 @@ pub(super) struct Assembly<'a> {
     /// How long frames of the first span are held back from decoding to showing, in ticks of the video.
     delay: i64,
     /// The first span, open.
-    open: Option<(SpanReader, Opening)>,
+    open: Option<Opened>,
+    /// Whether the span before was copied to its very end.
+    is_copied: bool,
     pub(super) tally: Tally,
     pub(super) tracks: Vec<TrackReport>,
     pub(super) warnings: Vec<String>,
@@ -88,23 +90,23 @@ impl<'a> Assembly<'a> {
         known: &'a Known,
     ) -> Result<Self, Error> {
         let spans = wanted_spans(task);
-        let Some(Wanted { span, mark_in, .. }) = spans.first() else {
+        let Some(wanted) = spans.first() else {
             return Err(Error::NoMedia(format!(
                 "the recording has no media between {} and {}",
                 task.range.start, task.range.end
             )));
         };
-        let mut reader = SpanReader::open(host, span, needs_thorough(task))?;
-        let opening = open_at(&mut reader, *mark_in)?;
+        let opened = wanted.open(SpanReader::open(host, wanted.span, needs_thorough(task))?, host)?;
+        let Opened { reader, opening, .. } = &opened;
         let video = reader.video();
         let chosen = match video {
-            Some(video) => choose(task, &reader, video, &opening, known)?,
+            Some(video) => choose(task, reader, video, opening, known)?,
             None => Chosen { method: Method::Copy(None), cut: task.cut, warning: None, black: None },
         };
         let sets = layout::header_sets(&chosen, known);
-        let layout = tracks::layouts(task, &reader)?;
-        let streams = tracks::output_streams(&reader, &chosen, &layout, sets.as_ref(), known)?;
-        let index_bytes = known.index_bytes.unwrap_or_else(|| layout::index_estimate(task, &reader));
+        let layout = tracks::layouts(task, reader)?;
+        let streams = tracks::output_streams(reader, &chosen, &layout, sets.as_ref(), known)?;
+        let index_bytes = known.index_bytes.unwrap_or_else(|| layout::index_estimate(task, reader));
         let options = MuxerOptions { container: task.container, metadata: task.metadata.clone(), index_bytes };
         let file = output.try_clone().map_err(|error| Error::Io(format!("the output: {error}")))?;
         let muxer = Muxer::new(file, &streams, &options)?;
@@ -120,12 +122,13 @@ impl<'a> Assembly<'a> {
             video,
             delay: opening.delay(),
             tally: Tally::default(),
-            tracks: track_reports(task, &reader, &chosen),
+            tracks: track_reports(task, reader, &chosen),
             warnings: chosen.warning.iter().cloned().collect(),
             holes: Vec::new(),
             tails: Vec::new(),
             news: None,
-            open: Some((reader, opening)),
+            open: Some(opened),
+            is_copied: false,
             chosen,
         })
     }
@@ -133,23 +136,28 @@ impl<'a> Assembly<'a> {
     pub(super) fn run(mut self) -> Result<Made, Error> {
         let mut reached = self.task.range.start;
         for wanted in wanted_spans(self.task) {
-            self.fill(TimeRange::new(reached, wanted.span.range.start.max(reached)))?;
-            reached = reached.max(wanted.span.range.end.min(self.task.range.end));
             let is_first = self.open.is_some();
-            let (reader, opening) = match self.open.take() {
+            let mut opened = match self.open.take() {
                 Some(open) => open,
                 None => self.open_next(&wanted)?,
             };
-            let method = match (is_first, reader.video()) {
+            // What goes on from the span before leaves nothing to fill.
+            if is_first || opened.continuation.is_none() {
+                self.fill(TimeRange::new(reached, wanted.span.range.start.max(reached)))?;
+            }
+            reached = reached.max(wanted.span.range.end.min(self.task.range.end));
+            let method = match (is_first, opened.reader.video()) {
                 (false, Some(video)) => {
-                    let (method, warning) = follow(self.task, &self.chosen, &reader, video, &opening, self.known)?;
+                    let Opened { reader, opening, .. } = &opened;
+                    let (method, warning) = follow(self.task, &self.chosen, reader, video, opening, self.known)?;
                     self.warnings.extend(warning);
                     method
                 }
                 _ => self.chosen.method.clone(),
             };
             self.note_sets(layout::span_sets(&method).as_ref());
-            self.cut_span(reader, opening, &wanted, &method)?;
+            opened.go_on(self.is_copied, matches!(method, Method::Copy(_)));
+            self.cut_span(opened, &wanted, &method)?;
         }
         self.fill(TimeRange::new(reached, self.task.range.end.max(reached)))?;
         if !self.holes.is_empty() {
@@ -203,8 +211,8 @@ impl<'a> Assembly<'a> {
     }
 
     /// Opens a span after the first, which must have the same tracks: a file has one description of each.
-    fn open_next(&self, wanted: &Wanted<'_>) -> Result<(SpanReader, Opening), Error> {
-        let mut reader = SpanReader::open(self.host, wanted.span, needs_thorough(self.task))?;
+    fn open_next(&self, wanted: &Wanted<'_>) -> Result<Opened, Error> {
+        let reader = SpanReader::open(self.host, wanted.span, needs_thorough(self.task))?;
         let differs = |what: String| {
             let from = wanted.span.range.start;
             Err(Error::Unsupported(format!("from {from} on the recording {what}, and one file can't hold both")))
@@ -223,8 +231,7 @@ impl<'a> Assembly<'a> {
                 return differs(format!("has {codec} video"));
             }
         }
-        let opening = open_at(&mut reader, wanted.mark_in)?;
-        Ok((reader, opening))
+        wanted.open(reader, self.host)
     }
 
     /// Keeps in mind `sets` if the header doesn't name them.
@@ -236,13 +243,10 @@ impl<'a> Assembly<'a> {
         self.news = Some(self.news.as_ref().map_or_else(|| sets.clone(), |news| news.with(sets)));
     }
 
-    fn cut_span(
-        &mut self,
-        mut reader: SpanReader,
-        opening: Opening,
-        wanted: &Wanted<'_>,
-        method: &Method,
-    ) -> Result<(), Error> {
+    fn cut_span(&mut self, opened: Opened, wanted: &Wanted<'_>, method: &Method) -> Result<(), Error> {
+        let Opened { mut reader, opening, continuation, lost } = opened;
+        self.is_copied = false;
+        self.tails.extend(lost.map(|range| Hole::unled(wanted.span, range)));
         let place = Place {
             offset: self.tally.offset,
             is_first: self.tally.first.is_none() && self.tally.offset == 0,
@@ -257,7 +261,7 @@ impl<'a> Assembly<'a> {
             self.holes.extend(coverage::check_nothing(wanted));
             return Ok(());
         };
-        let mut run = self.run_span(&mut reader, run, opening, method)?;
+        let mut run = self.run_span(&mut reader, run, (opening, continuation), method)?;
         let found = coverage::check(wanted, &mut run);
         match self.task.damage {
             Damage::Lenient => self.tails.extend(found.tail),
@@ -273,7 +277,7 @@ impl<'a> Assembly<'a> {
         &mut self,
         reader: &mut SpanReader,
         mut run: SpanRun,
-        opening: Opening,
+        (opening, continuation): (Opening, Option<Continuation>),
         method: &Method,
     ) -> Result<SpanRun, Error> {
         // The cutter borrows the description of the track, and the reader goes on reading.
@@ -281,11 +285,15 @@ impl<'a> Assembly<'a> {
         let is_strict = self.task.damage == Damage::Strict;
         let mut cutter: Option<Box<dyn Cutter + '_>> = match (&stream, method) {
             (None, _) => None,
-            (Some(_), Method::Copy(reframe)) => Some(Box::new(CopyCutter::new(reframe.as_deref(), run.bounds))),
-            (Some(stream), Method::Smart(style)) => {
-                Some(Box::new(SmartCutter::new(stream, style, run.bounds, is_strict)))
+            (Some(_), Method::Copy(reframe)) => {
+                Some(Box::new(CopyCutter::new(reframe.as_deref(), run.bounds, continuation)))
             }
-            (Some(stream), Method::Encode(encode)) => Some(Box::new(EncodeCutter::new(stream, encode, run.bounds)?)),
+            (Some(stream), Method::Smart(style)) => {
+                Some(Box::new(SmartCutter::new(stream, style, run.bounds, is_strict, continuation)))
+            }
+            (Some(stream), Method::Encode(encode)) => {
+                Some(Box::new(EncodeCutter::new(stream, encode, run.bounds, continuation)?))
+            }
         };
         let mut waiting: VecDeque<TrackPacket> = opening.others;
         let track = run.video.unwrap_or(usize::MAX);
@@ -329,6 +337,7 @@ impl<'a> Assembly<'a> {
             self.settle_audio(&mut run)?;
         }
         if let Some(cutter) = &cutter {
+            self.is_copied = cutter.copies_to_end();
             self.tally.damaged_frames += cutter.damaged();
             self.note_sets(cutter.news());
         }

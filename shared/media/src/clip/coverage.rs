@@ -25,6 +25,13 @@ pub(crate) struct Hole {
 }
 
 impl Hole {
+    /// Pictures that refer to what is missing before them.
+    pub(crate) fn unled(span: &Span, range: TimeRange) -> Self {
+        let TimeRange { start, end } = range;
+        let problem = format!("frames between {start} and {end} refer to what is missing before them");
+        Self { problem, ..Self::new(span, start, end) }
+    }
+
     fn new(span: &Span, from: WallTime, to: WallTime) -> Self {
         let problem = format!("it is damaged, or cut short: it holds no video between {from} and {to}");
         let segments = span.parts.first().map_or(&[][..], |part| &part.segments);

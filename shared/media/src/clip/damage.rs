@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Takes `hole` out of `input`: a span that it lies in becomes two. Returns the gap that it leaves.
-pub(super) fn exclude(input: &mut Input, hole: &Hole) -> Gap {
+pub(crate) fn exclude(input: &mut Input, hole: &Hole) -> Gap {
     let spans = std::mem::take(&mut input.spans);
     for span in spans {
         if span.range.intersection(&hole.range).is_none() {

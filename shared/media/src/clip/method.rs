@@ -1,11 +1,14 @@
 //! Which way a clip's video is made, and which spans of the recording it is made of.
 
+use std::sync::Arc;
+
 use super::layout::Known;
 use crate::{
     ClipTask, Compatibility, Container, Cut, Error, Fallback, GapFill, Part, Span, TrackFate, TrackReport, VideoTarget,
     carry::carry,
-    cut::{Encode, Opening, Reframe, SmartStyle, Target, full_settings},
+    cut::{Encode, Opened, Opening, Reframe, SmartStyle, Target, full_settings},
     ffmpeg::VideoShape,
+    host::Host,
     nal::{Codec, Framing},
     source::SpanReader,
     time::{TimeRange, WallTime},
@@ -19,12 +22,24 @@ pub(crate) const SPAN_SLACK: i64 = 4_000_000;
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) span: &'a Span,
+    /// The one before, touched by the range or not.
+    pub(crate) before: Option<&'a Span>,
     pub(crate) mark_in: WallTime,
+    /// Whether the range begins inside the span.
+    pub(crate) is_marked: bool,
     /// Absent where the span's own end is the bound.
     pub(crate) mark_out: Option<WallTime>,
 }
 
 impl Wanted<'_> {
+    /// Opens the span, whose bytes `reader` reads, where it is wanted from.
+    ///
+    /// # Errors
+    /// As [`Opened::at`].
+    pub(crate) fn open(&self, reader: SpanReader, host: &Arc<dyn Host>) -> Result<Opened, Error> {
+        Opened::at(reader, host, (self.span, self.before), (self.mark_in, self.is_marked))
+    }
+
     /// Where it ends, as far as is known beforehand.
     pub(crate) fn end(&self) -> WallTime {
         self.mark_out.unwrap_or(self.span.range.end)
@@ -33,11 +48,14 @@ impl Wanted<'_> {
 
 /// The spans that the range touches.
 pub(crate) fn wanted_spans(task: &ClipTask) -> Vec<Wanted<'_>> {
-    let is_touched = |span: &&Span| span.range.intersection(&task.range).is_some();
-    task.input.spans.iter().filter(is_touched).map(|span| wanted(span, &task.range)).collect()
+    let spans = &task.input.spans;
+    let is_touched = |(_, span): &(usize, &Span)| span.range.intersection(&task.range).is_some();
+    let before = |index: usize| index.checked_sub(1).map(|before| &spans[before]);
+    let touched = spans.iter().enumerate().filter(is_touched);
+    touched.map(|(index, span)| wanted(span, before(index), &task.range)).collect()
 }
 
-fn wanted<'a>(span: &'a Span, range: &TimeRange) -> Wanted<'a> {
+fn wanted<'a>(span: &'a Span, before: Option<&'a Span>, range: &TimeRange) -> Wanted<'a> {
     let is_marked = range.start >= span.range.start;
     let mark_in = if is_marked { range.start } else { span.range.start.saturating_add_nanos(-SPAN_SLACK) };
     // A span that ends inside its last segment ends just there; one that ends with it ends with its last frame.
@@ -48,7 +66,7 @@ fn wanted<'a>(span: &'a Span, range: &TimeRange) -> Wanted<'a> {
         true => Some(range.end),
         false => ends_inside.then_some(span.range.end),
     };
-    Wanted { span, mark_in, mark_out }
+    Wanted { span, before, mark_in, is_marked, mark_out }
 }
 
 /// How the video of a span is made.

@@ -106,7 +106,7 @@ impl SpanRun {
         };
         let Some(base) = base.filter(|base| *base < mark_out) else { return Ok(None) };
         let zero = match way {
-            (Method::Copy(_), Cut::Keyframe) => opening.video.first().map_or(base, pts),
+            (Method::Copy(_), Cut::Keyframe) => opening.video.first().map_or(base, |key| base.min(pts(key))),
             _ => base,
         };
         let edges = match task.container {

@@ -1,6 +1,6 @@
 //! Cutting without encoding: whole GOPs at the start, a clean cut at the end.
 
-use super::{Bounds, CutPacket, Cutter, Reframe, reframe::keep_news};
+use super::{Bounds, Continuation, CutPacket, Cutter, Reframe, reframe::keep_news};
 use crate::{
     Error,
     ffmpeg::Packet,
@@ -22,8 +22,10 @@ pub(crate) struct CopyCutter<'a> {
 
 impl<'a> CopyCutter<'a> {
     /// `reframe` is for streams of NAL units.
-    pub(crate) fn new(reframe: Option<&'a Reframe>, bounds: Bounds) -> Self {
-        Self { reframe, bounds, first: None, held: Vec::new(), news: None }
+    /// Where the span goes on from one that was copied, nothing is left out.
+    pub(crate) fn new(reframe: Option<&'a Reframe>, bounds: Bounds, continuation: Option<Continuation>) -> Self {
+        let first = continuation.map(|_| i64::MIN);
+        Self { reframe, bounds, first, held: Vec::new(), news: None }
     }
 
     /// Lets the first `count` packets that are held go.
@@ -66,6 +68,10 @@ impl Cutter for CopyCutter<'_> {
         let cut = cut_after(&times, self.bounds.mark_out);
         self.release(cut, out);
         Ok(())
+    }
+
+    fn copies_to_end(&self) -> bool {
+        self.bounds.mark_out == i64::MAX
     }
 
     fn news(&self) -> Option<&ParameterSets> {

@@ -1,6 +1,6 @@
 //! Cutting by decoding and encoding everything.
 
-use super::{Bounds, CutPacket, Cutter, SmartStyle};
+use super::{Bounds, Continuation, CutPacket, Cutter, SmartStyle};
 use crate::{
     Error, VideoTarget,
     ffmpeg::{Decoder, Encoder, EncoderSettings, Frame, Packet, Stream, VideoShape, is_interlaced, share},
@@ -122,14 +122,21 @@ pub(crate) struct EncodeCutter<'a> {
     /// What the frames must pass as, where others of the file are copied.
     style: Option<&'a SmartStyle>,
     damaged: u64,
+    preroll: Vec<Packet>,
 }
 
 impl<'a> EncodeCutter<'a> {
     /// # Errors
     /// `Unsupported` if the source can't be decoded, or its pictures can't be encoded so.
-    pub(crate) fn new(stream: &Stream, encode: &'a Encode, bounds: Bounds) -> Result<Self, Error> {
+    pub(crate) fn new(
+        stream: &Stream,
+        encode: &'a Encode,
+        bounds: Bounds,
+        continuation: Option<Continuation>,
+    ) -> Result<Self, Error> {
+        let preroll = continuation.map(|continuation| continuation.preroll).unwrap_or_default();
         let recoder = Recoder::new(stream, &encode.shape, &encode.settings, bounds)?;
-        Ok(Self { recoder: Some(recoder), style: encode.style.as_ref(), damaged: 0 })
+        Ok(Self { recoder: Some(recoder), style: encode.style.as_ref(), damaged: 0, preroll })
     }
 }
 
@@ -145,10 +152,12 @@ impl Cutter for EncodeCutter<'_> {
     fn push(&mut self, packet: Packet, out: &mut Vec<CutPacket>) -> Result<bool, Error> {
         let Some(recoder) = &mut self.recoder else { return Ok(false) };
         let style = self.style;
-        recoder.feed(Some(&packet), &mut |packet| {
-            out.push(dressed(style, packet)?);
-            Ok(())
-        })?;
+        for packet in self.preroll.drain(..).chain([packet]) {
+            recoder.feed(Some(&packet), &mut |packet| {
+                out.push(dressed(style, packet)?);
+                Ok(())
+            })?;
+        }
         Ok(!recoder.reached_end)
     }
 

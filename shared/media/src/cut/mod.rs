@@ -1,6 +1,7 @@
 //! Cutting the video of one span: packets of the source in, packets of the clip out. The three ways share where they
 //! begin ([`opening`]) and what they are told ([`Bounds`]).
 
+mod continuation;
 mod copy;
 mod encode;
 mod opening;
@@ -8,6 +9,7 @@ mod reframe;
 mod smart;
 mod style;
 
+pub(crate) use continuation::{Continuation, Opened};
 pub(crate) use copy::CopyCutter;
 pub(crate) use encode::{Encode, EncodeCutter, dressed, full_settings, threads};
 pub(crate) use opening::{Opening, open_at};
@@ -47,6 +49,11 @@ pub(crate) trait Cutter {
     /// Encoded frames that the decoder had to make up in part.
     fn damaged(&self) -> u64 {
         0
+    }
+
+    /// Whether all was copied up to the last packet of the source, so that the next span can be copied on.
+    fn copies_to_end(&self) -> bool {
+        false
     }
 
     /// Ends the clip: `push` said false, or the source has ended.

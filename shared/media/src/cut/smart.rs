@@ -11,7 +11,7 @@
 //! parameter sets of their own, under ids that the source leaves free, so both decode side by side without a change of
 //! the source's slices.
 
-use super::{Bounds, CutPacket, Cutter, SmartStyle, encode::Recoder, reframe::keep_news};
+use super::{Bounds, Continuation, CutPacket, Cutter, SmartStyle, encode::Recoder, reframe::keep_news};
 use crate::{
     Error,
     ffmpeg::{Packet, Stream, share},
@@ -43,6 +43,8 @@ pub(crate) struct SmartCutter<'a> {
     /// pictures of an open GOP refer to.
     gop: Vec<Packet>,
     previous: Vec<Packet>,
+    /// What the pictures of the head may refer to, until it is decoded.
+    preroll: Vec<Packet>,
     first: bool,
     news: Option<ParameterSets>,
     /// Whether a frame to encode that is damaged is refused.
@@ -51,17 +53,29 @@ pub(crate) struct SmartCutter<'a> {
 }
 
 impl<'a> SmartCutter<'a> {
-    pub(crate) fn new(stream: &'a Stream, style: &'a SmartStyle, bounds: Bounds, strict: bool) -> Self {
-        let (gop, previous) = (Vec::new(), Vec::new());
+    /// Behind a span that was copied to its end, copying goes on; behind another, the head is decoded from there on.
+    pub(crate) fn new(
+        stream: &'a Stream,
+        style: &'a SmartStyle,
+        bounds: Bounds,
+        strict: bool,
+        continuation: Option<Continuation>,
+    ) -> Self {
+        let (state, previous, preroll) = match continuation {
+            None => (State::Head, Vec::new(), Vec::new()),
+            Some(Continuation { preroll, is_copied: true }) => (State::Copying(i64::MIN), preroll, Vec::new()),
+            Some(Continuation { preroll, is_copied: false }) => (State::Head, Vec::new(), preroll),
+        };
         Self {
             stream,
             style,
             bounds,
-            state: State::Head,
+            state,
             head: None,
             delay: 0,
-            gop,
+            gop: Vec::new(),
             previous,
+            preroll,
             first: true,
             news: None,
             strict,
@@ -81,7 +95,9 @@ impl<'a> SmartCutter<'a> {
         let head = match &mut self.head {
             Some(head) => head,
             None => {
-                let edge = self.edge(self.bounds)?;
+                let mut edge = self.edge(self.bounds)?;
+                // All of it is shown before the head.
+                self.preroll.drain(..).try_for_each(|packet| edge.feed(Some(&packet), &mut |_| Ok(())))?;
                 self.head.insert(edge)
             }
         };
@@ -117,7 +133,7 @@ impl<'a> SmartCutter<'a> {
         if pts(&packet) < start {
             return Ok(true);
         }
-        if packet.is_key() && pts(&packet) < self.bounds.mark_out {
+        if packet.is_key() && pts(&packet) < self.bounds.mark_out && !self.gop.is_empty() {
             out.extend(self.gop.iter().map(|packet| self.style.copied(packet)));
             self.previous = std::mem::take(&mut self.gop);
         }
@@ -175,7 +191,7 @@ impl Cutter for SmartCutter<'_> {
             State::Copying(start) => self.push_copied(packet, *start, out),
             State::Head => match self.style.access(&packet, self.bounds) {
                 Access::Clean => self.start_copying(packet, out),
-                Access::Leading if self.head.is_none() => self.start_copying(packet, out),
+                Access::Leading if self.head.is_none() && self.preroll.is_empty() => self.start_copying(packet, out),
                 Access::Leading => {
                     self.state = State::Leading(share(&packet));
                     self.push_head(&packet, out).map(|_| true)
@@ -188,6 +204,10 @@ impl Cutter for SmartCutter<'_> {
 
     fn damaged(&self) -> u64 {
         self.damaged
+    }
+
+    fn copies_to_end(&self) -> bool {
+        matches!(self.state, State::Copying(_)) && self.bounds.mark_out == i64::MAX
     }
 
     fn news(&self) -> Option<&ParameterSets> {

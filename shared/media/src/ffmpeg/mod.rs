@@ -27,7 +27,7 @@ pub(crate) use labels::Labels;
 pub(crate) use muxer::{Muxer, MuxerOptions, OutputStream};
 pub(crate) use packet::{
     audio_frame, bit_rate, empty_packet, extradata, is_interlaced, is_plain_aac, is_synchronous, new_packet, packet_of,
-    share,
+    share, show,
 };
 pub(crate) use picture::jpeg;
 pub(crate) use sound::{Planes, Resampler, SoundShape};

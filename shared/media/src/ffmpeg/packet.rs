@@ -36,6 +36,12 @@ pub(crate) fn packet_of(data: &[u8], time: i64, duration: i64) -> Packet {
     packet
 }
 
+/// Takes back that an edit list hides the picture of `packet`: decoders leave out what is marked so.
+pub(crate) fn show(packet: &mut Packet) {
+    // SAFETY: the packet is valid and exclusively borrowed; a number is set.
+    unsafe { (*packet.as_mut_ptr()).flags &= !ff::ffi::AV_PKT_FLAG_DISCARD };
+}
+
 /// The codec configuration of a track, as the container carries it; empty if there is none.
 pub(crate) fn extradata(parameters: &ff::codec::Parameters) -> &[u8] {
     // SAFETY: the parameters are valid for the borrow, and libav keeps pointer and size together.

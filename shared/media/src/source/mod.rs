@@ -465,8 +465,64 @@ fn blame_anchor(error: Error, part: &Part, piece: &Piece) -> Error {
     }
 }
 
+/// What a source begins with.
+pub(crate) struct Front {
+    /// The stream whose times these are.
+    pub(crate) stream: usize,
+    timebase: Timebase,
+    /// When the first keyframe of the video is shown, or the first packet of a source without video.
+    first: i64,
+    /// When the first picture is shown, which may lead that keyframe.
+    earliest: i64,
+}
+
+impl Front {
+    pub(crate) fn nanos(&self) -> i64 {
+        self.timebase.nanos(self.first)
+    }
+
+    /// How long before the keyframe the first picture is shown, in nanoseconds.
+    pub(crate) fn lead_nanos(&self) -> i64 {
+        self.timebase.nanos(self.first.saturating_sub(self.earliest))
+    }
+}
+
+/// Reads up to the first keyframe and what leads it.
+///
+/// # Errors
+/// As [`Demuxer::read`]; `Unusable` if there is no frame.
+pub(crate) fn front(demuxer: &mut Demuxer) -> Result<Front, Error> {
+    let (stream, first, timebase) = first_packet(demuxer)?;
+    let mut front = Front { stream, timebase, first, earliest: first };
+    if best_video(demuxer.streams()) != Some(stream) {
+        return Ok(front);
+    }
+    let (mut packet, mut following) = (empty_packet(), 0);
+    for _ in 0..MAX_ANCHOR_PACKETS {
+        if following == MAX_LEADING || !demuxer.read(&mut packet)? {
+            break;
+        }
+        if packet.stream() == stream
+            && let Some(pts) = packet.pts()
+        {
+            following += 1;
+            front.earliest = front.earliest.min(pts);
+            // What is decoded when the keyframe is shown, or later, doesn't lead it.
+            if packet.dts().is_some_and(|dts| dts >= first) {
+                break;
+            }
+        }
+    }
+    Ok(front)
+}
+
 /// When the first keyframe of the video is shown, or the first packet of a source without video.
-pub(crate) fn first_keyframe(demuxer: &mut Demuxer) -> Result<(i64, Timebase), Error> {
+fn first_keyframe(demuxer: &mut Demuxer) -> Result<(i64, Timebase), Error> {
+    first_packet(demuxer).map(|(_, ticks, timebase)| (ticks, timebase))
+}
+
+/// The same, with its stream.
+fn first_packet(demuxer: &mut Demuxer) -> Result<(usize, i64, Timebase), Error> {
     let mut packet = empty_packet();
     let mut first = None;
     for _ in 0..MAX_ANCHOR_PACKETS {
@@ -476,10 +532,11 @@ pub(crate) fn first_keyframe(demuxer: &mut Demuxer) -> Result<(i64, Timebase), E
         let video = best_video(demuxer.streams());
         let Some(stream) = demuxer.streams().get(packet.stream()) else { continue };
         let Some(pts) = packet.pts().or(packet.dts()) else { continue };
+        let found = (stream.index, pts, stream.timebase);
         match video {
-            Some(video) if video == stream.index && packet.is_key() => return Ok((pts, stream.timebase)),
-            None if stream.info.kind == TrackKind::Audio => return Ok((pts, stream.timebase)),
-            _ => first = first.or(Some((pts, stream.timebase))),
+            Some(video) if video == stream.index && packet.is_key() => return Ok(found),
+            None if stream.info.kind == TrackKind::Audio => return Ok(found),
+            _ => first = first.or(Some(found)),
         }
     }
     first.ok_or_else(|| Error::Unusable("no frame was found at the start of the source".into()))

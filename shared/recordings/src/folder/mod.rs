@@ -29,7 +29,7 @@ use crate::{
 
 pub(crate) use listing::{Listing, Matcher};
 pub(crate) use pattern::Pattern;
-use place::{Found, Walk};
+use place::{Found, Placed, Walk};
 
 /// How many files from an end are looked into for one that can be used.
 const MAX_UNUSABLE: usize = 16;
@@ -136,30 +136,44 @@ impl Folder {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).add(at, text);
     }
 
-    /// The files that hold `range`, and what is missing of it. Looks into those that it touches.
+    /// The files that hold `range`, and what is missing of it. Looks into those that it touches. Where the range begins
+    /// with pictures that lead a keyframe, the file before comes first: they refer to it.
     pub(crate) fn select(&self, range: TimeRange, probe: &dyn Probe) -> Result<Selection, Error> {
-        let (mut sources, mut spans) = (Vec::new(), Vec::new());
+        let mut input = Input::default();
+        let mut before = None;
         let mut walk = Walk::at(self, range.start, probe);
         while walk.earliest().is_some_and(|start| start < range.end) {
             let Some(Found::File(file)) = walk.next()? else { continue };
-            let Some(covered) = file.range.intersection(&range) else { continue };
-            if let Some(Span { range: before, .. }) = spans.last_mut() {
-                before.end = before.end.min(covered.start);
+            let Some(covered) = file.range.intersection(&range) else {
+                before = Some(file);
+                continue;
+            };
+            if let Some(before) = before.take().filter(|_| file.follows && covered.start < file.start) {
+                self.add(&mut input, &before, before.range);
             }
-            let source = u32::try_from(sources.len()).unwrap_or(u32::MAX);
-            let piece = Piece { source, offset: 0, length: file.extent.bytes };
-            // Files of one recorder may start at any media time, but each starts with a keyframe.
-            let anchor = Anchor::FirstKeyframe { piece, wall: file.start };
-            let whole = TimeRange::new(file.start, file.start.saturating_add_nanos(file.extent.duration));
-            let segments = vec![Segment { piece, range: whole }];
-            let format = self.listing.format(file.index);
-            let part = Part { format, init: None, segments, anchor, language: None };
-            sources.push(self.listing.name(file.index));
-            spans.push(Span { range: covered, parts: vec![part] });
+            self.add(&mut input, &file, covered);
         }
-        spans.retain(|span: &Span| !span.range.is_empty());
-        let gaps = coverage::missing(range, spans.iter().map(|span| span.range), 0);
-        Ok(Selection { input: Input { sources, spans }, gaps })
+        input.spans.retain(|span| !span.range.is_empty());
+        let covered = input.spans.iter().filter_map(|span| span.range.intersection(&range));
+        let gaps = coverage::missing(range, covered, 0);
+        Ok(Selection { input, gaps })
+    }
+
+    /// Adds a file, of which `covered` counts.
+    fn add(&self, input: &mut Input, file: &Placed, covered: TimeRange) {
+        if let Some(Span { range: before, .. }) = input.spans.last_mut() {
+            before.end = before.end.min(covered.start);
+        }
+        let source = u32::try_from(input.sources.len()).unwrap_or(u32::MAX);
+        let piece = Piece { source, offset: 0, length: file.extent.bytes };
+        // Files of one recorder may start at any media time, but each starts with a keyframe.
+        let anchor = Anchor::FirstKeyframe { piece, wall: file.start };
+        let end = file.start.saturating_add_nanos(file.extent.duration);
+        let segments = vec![Segment { piece, range: TimeRange::new(file.range.start, end) }];
+        let format = self.listing.format(file.index);
+        let part = Part { format, init: None, segments, anchor, language: None };
+        input.sources.push(self.listing.name(file.index));
+        input.spans.push(Span { range: covered, parts: vec![part] });
     }
 
     /// What of the recording lies in `range`. Files are looked into only where their names leave a doubt.

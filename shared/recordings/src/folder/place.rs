@@ -5,7 +5,7 @@ use media::time::{NANOS, TimeRange, WallTime};
 use super::Folder;
 use crate::{
     Error, Probe, TOLERANCE,
-    shelf::{Content, Extent},
+    shelf::{Content, Extent, MAX_LEAD},
 };
 
 /// How many files back time is counted from, at most.
@@ -18,8 +18,10 @@ const BLOCK: i64 = 64;
 #[derive(Debug)]
 pub(super) struct Placed {
     pub(super) index: usize,
-    /// When its first frame is.
+    /// When its first keyframe is. Pictures that lead it are before.
     pub(super) start: WallTime,
+    /// Whether it goes on from the file before, so that what leads its first keyframe can be decoded.
+    pub(super) follows: bool,
     /// What of it counts. It may begin a little before the file before it ends, by less than a frame: then that counts
     /// to here only.
     pub(super) range: TimeRange,
@@ -40,6 +42,9 @@ pub(super) enum Found {
 /// Where the sum of lengths drifts from the names by more than that, it is led back, by half a frame with each file. What
 /// is further off is a gap, or an overlap; of that, the file before has it.
 ///
+/// A name is the time of the first keyframe. Where the pictures that lead it refer to the file before, they belong to the
+/// file only behind that one.
+///
 /// Counting begins at the file before, or where names tell whole seconds, at the first of a block of files that doesn't
 /// depend on what is asked for: the same frame has the same time whatever is asked, but for a window that goes on from
 /// one block into the next, which counts on; there, frames may be off by as much as names are.
@@ -49,6 +54,10 @@ pub(super) struct Walk<'a> {
     index: usize,
     /// Where the files so far end.
     end: Option<WallTime>,
+    /// How long what leads the keyframe of the file before is: files that aren't looked into are taken to be alike.
+    lead: i64,
+    /// Whether the file before wasn't looked into.
+    is_guess: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -63,7 +72,7 @@ impl<'a> Walk<'a> {
                 first -= 1;
             }
         }
-        Self { folder, probe, index: first, end: None }
+        Self { folder, probe, index: first, end: None, lead: 0, is_guess: false }
     }
 
     /// From where the files are counted from that `instant` may fall into.
@@ -80,7 +89,8 @@ impl<'a> Walk<'a> {
     /// The first instant that the file to come may hold; `None` at the end.
     pub(super) fn earliest(&self) -> Option<WallTime> {
         let is_there = self.index < self.folder.listing.len();
-        is_there.then(|| self.folder.listing.start(self.index).saturating_add_nanos(-slack(self.folder)))
+        let before = slack(self.folder) + MAX_LEAD;
+        is_there.then(|| self.folder.listing.start(self.index).saturating_add_nanos(-before))
     }
 
     /// The next file; `None` if it holds nothing that counts.
@@ -99,10 +109,19 @@ impl<'a> Walk<'a> {
         let next = (self.index + 1 < listing.len()).then(|| listing.start(self.index + 1));
         let usual = listing.spacing().saturating_add(listing.spacing() / 2);
         match next.map(|next| next.nanos_since(start)).filter(|duration| (1..=usual).contains(duration)) {
-            Some(duration) => {
-                let extent =
-                    Extent { duration, half_frame: TOLERANCE, creation_time: None, bytes: None, is_growing: false };
-                Ok((self.take(Content::Media(extent)), false))
+            Some(distance) => {
+                let extent = Extent {
+                    start: 0,
+                    duration: (distance - self.lead).max(1),
+                    lead: self.lead,
+                    half_frame: TOLERANCE,
+                    creation_time: None,
+                    bytes: None,
+                    is_growing: false,
+                };
+                let found = self.take(Content::Media(extent));
+                self.is_guess = true;
+                Ok((found, false))
             }
             None => Ok((self.next()?, true)),
         }
@@ -123,31 +142,31 @@ impl<'a> Walk<'a> {
 
     /// Puts a file in its place.
     fn settle(&mut self, index: usize, extent: Extent) -> Option<Placed> {
-        let name = self.folder.listing.start(index);
-        let tolerance = if self.folder.listing.has_fraction() { extent.half_frame } else { NANOS };
-        let early = self.end.map(|end| end.nanos_since(name));
-        let (start, from) = match early {
-            Some(early) if early.abs() <= tolerance => {
-                let end = name.saturating_add_nanos(early);
-                (end, end)
-            }
-            Some(early) if early.abs() <= tolerance + tolerance / 2 => {
-                let end = name.saturating_add_nanos(early);
+        let key = self.folder.listing.start(index);
+        let first = key.saturating_add_nanos(-extent.lead);
+        // The end of what wasn't looked into is where this file was taken to begin.
+        let doubt = if std::mem::take(&mut self.is_guess) { (extent.lead - self.lead).abs() } else { 0 };
+        let tolerance = doubt + if self.folder.listing.has_fraction() { extent.half_frame } else { NANOS };
+        let (start, from) = match self.end.map(|end| (end, end.nanos_since(first))) {
+            Some((end, early)) if early.abs() <= tolerance => (end.saturating_add_nanos(extent.lead), end),
+            Some((end, early)) if early.abs() <= tolerance + tolerance / 2 => {
                 let step = early.abs().min(extent.half_frame) * early.signum();
-                let start = end.saturating_add_nanos(-step);
+                let first = end.saturating_add_nanos(-step);
                 self.note(index, early, "time was counted on, and led back by half a frame");
-                (start, start.min(end))
+                (first.saturating_add_nanos(extent.lead), first.min(end))
             }
-            Some(early) if early > 0 => {
+            Some((end, early)) if early > 0 => {
                 self.note(index, early, "what both hold was taken from the earlier one");
-                (name, name.saturating_add_nanos(early))
+                (key, end)
             }
-            _ => (name, name),
+            _ => (key, key),
         };
+        let follows = self.end.is_some_and(|end| from <= end);
         let end = start.checked_add_nanos(extent.duration)?;
         let range = TimeRange::new(from, end);
         self.end = Some(self.end.map_or(end, |before| before.max(end)));
-        (!range.is_empty()).then_some(Placed { index, start, range, extent })
+        self.lead = extent.lead;
+        (!range.is_empty()).then_some(Placed { index, start, follows, range, extent })
     }
 
     fn note(&self, index: usize, early: i64, what: &str) {

@@ -53,7 +53,7 @@ fn containers_are_known_by_name_and_content() {
         assert_eq!((recording.start(), recording.is_growing()), (None, false));
         let anchor =
             &recording.select(recording.range(), &unprobed).expect("a selection").input.spans[0].parts[0].anchor;
-        let zero = Anchor::Ticks { ticks: 0, timescale: 1, wall: WallTime::EPOCH };
+        let zero = Anchor::Ticks { ticks: 0, timescale: 1_000_000_000, wall: WallTime::EPOCH };
         assert_eq!(*anchor == zero, has_zero, "{name}: {anchor:?}");
     }
     windows::check(&shelf, &shelf.recording("a.ts").expect("a recording"), WallTime::EPOCH, 50);

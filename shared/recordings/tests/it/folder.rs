@@ -2,7 +2,10 @@
 
 use std::{fs, process::Command};
 
-use media::time::{NANOS, TimeRange, WallTime};
+use media::{
+    Anchor, Input, Span, TrackInfo, TrackKind,
+    time::{NANOS, TimeRange, WallTime},
+};
 use recordings::{Library, LibraryOptions, Reason, Recording};
 
 use crate::{
@@ -264,4 +267,39 @@ fn random_layouts_lose_nothing_silently() {
         let gaps = shelf.coverage(&recording, whole, 100).gaps.len();
         assert_eq!(gaps, selection.gaps.len(), "{starts:?}");
     }
+}
+
+#[test]
+fn what_leads_a_keyframe_belongs_to_a_file_only_behind_the_one_before() {
+    let shelf = Shelf::new();
+    record(&shelf, "cam/gate", "-f mpegts", "ts", &[(0, 4), (4080, 4), (12_000, 4)]);
+    let first = named(start(), "%Y-%m-%d_%H-%M-%S-%6f");
+    let probe = |input: &Input| {
+        let lead = if input.sources[0].contains(&first) { 0 } else { 80 * MS };
+        let video = TrackInfo {
+            kind: TrackKind::Video,
+            codec: "hevc".into(),
+            language: None,
+            size: Some((160, 90)),
+            frame_rate: Some((25, 1)),
+        };
+        Ok(media::Probe { tracks: vec![video], start: 0, duration: 4 * NANOS, lead, creation_time: None })
+    };
+    let recording = shelf.library.recording("cam/gate", &probe).expect("a recording");
+    let spans = |from, to| {
+        let selection = recording.select(range(from, to), &probe).expect("a selection");
+        assert_eq!(selection.gaps.len(), usize::from(to > 8080), "{:?}", selection.gaps);
+        let key = |span: &Span| match span.parts[0].anchor {
+            Anchor::FirstKeyframe { wall, .. } | Anchor::Ticks { wall, .. } => wall,
+        };
+        selection.input.spans.iter().map(|span| (span.range, key(span))).collect::<Vec<_>>()
+    };
+    let (one, two) = ((range(0, 4000), at(0)), (range(4000, 8080), at(4080)));
+    assert_eq!(spans(0, 13_000), [one, two, (range(12_000, 13_000), at(12_000))]);
+    // What leads the keyframe refers to the file before.
+    assert_eq!(spans(4010, 4050), [one, (range(4010, 4050), at(4080))]);
+    assert_eq!(spans(4080, 4200), [(range(4080, 4200), at(4080))]);
+    let coverage = recording.coverage(range(0, 16_000), 9, &probe).expect("a coverage");
+    assert_eq!(coverage.spans, [range(0, 8080), range(12_000, 16_000)]);
+    assert!(recording.notices().is_empty(), "{:?}", recording.notices());
 }

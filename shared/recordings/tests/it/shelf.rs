@@ -131,6 +131,7 @@ impl Probe for Ffprobe<'_> {
             tracks: tracks.collect(),
             start: 0,
             duration: (length.unwrap_or_else(|| seconds("duration")) * 1e9).round() as i64,
+            lead: 0,
             creation_time: created,
         })
     }
