@@ -20,6 +20,8 @@ use futures_util::{StreamExt, stream};
 
 /// Cases of a run in CI; they take about a minute on two cores.
 const CASES: usize = 40;
+/// Cases to a sample: making one takes as long as some cuts of it.
+const PER_SAMPLE: usize = 4;
 /// How many run at once.
 const AT_ONCE: usize = 3;
 /// What can't pass yet, and why: part of a case's name. It must be empty in the end.
@@ -103,9 +105,11 @@ fn cases(random: &mut fastrand::Rng) -> Vec<Case> {
         return vec![line.parse().expect("a case is a sample, a container, mark-in and length in ms")];
     }
     let names = sample::names().unwrap();
-    let is_wanted = |case: &Case| !is_known(&case.to_string());
     let count = variable("CASES").unwrap_or(CASES as u64) as usize;
-    std::iter::repeat_with(|| Case::random(random, &names)).filter(is_wanted).take(count).collect()
+    let samples = std::iter::repeat_with(|| Case::sample(random, &names)).filter(|name| !is_known(name));
+    let samples: Vec<_> = samples.take(count.div_ceil(PER_SAMPLE)).collect();
+    let is_wanted = |case: &Case| !is_known(&case.to_string());
+    std::iter::repeat_with(|| Case::random(random, &samples)).filter(is_wanted).take(count).collect()
 }
 
 fn variable(name: &str) -> Option<u64> {
