@@ -25,14 +25,10 @@ const PER_SAMPLE: usize = 4;
 /// How many run at once.
 const AT_ONCE: usize = 3;
 /// What can't pass yet, and why: parts of a case's name, between asterisks. It must be empty in the end.
-const KNOWN: [(&str, &str); 11] = [
+const KNOWN: [(&str, &str); 7] = [
     ("damage: flipped bits", "flipped bits that are copied aren't noticed"),
     ("clip_dash_gap", "in a TS, sound comes seconds before its time after a gap of DASH"),
     ("segments_mkv/", "MKV in a folder, whose clocks run on: frames are off, or said to be damaged"),
-    ("segments_ts/", "with B-frames, two or three frames of sound are lost where two files meet"),
-    ("frigate/", "with B-frames, two or three frames of sound are lost where two files meet"),
-    ("hls_jump/", "with B-frames, up to three frames of sound are lost where the clock jumps"),
-    ("dash_periods/", "up to three frames of sound are lost where periods meet, and at times all of it"),
     ("mediamtx/", "where sound outlasts the picture of a file, the next file's frames come late, or its first is lost"),
     ("_vfr/* mp4", "the track's length and its last frame's are at odds"),
     ("_vfr/* mov", "the track's length and its last frame's are at odds"),
