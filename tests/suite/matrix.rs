@@ -25,13 +25,15 @@ const PER_SAMPLE: usize = 4;
 /// How many run at once.
 const AT_ONCE: usize = 3;
 /// What can't pass yet, and why: parts of a case's name, between asterisks. It must be empty in the end.
-const KNOWN: [(&str, &str); 7] = [
+const KNOWN: [(&str, &str); 9] = [
     ("damage: flipped bits", "flipped bits that are copied aren't noticed"),
     ("clip_dash_gap", "in a TS, sound comes seconds before its time after a gap of DASH"),
     ("segments_mkv/", "MKV in a folder, whose clocks run on: frames are off, or said to be damaged"),
     ("mediamtx/", "where sound outlasts the picture of a file, the next file's frames come late, or its first is lost"),
     ("_vfr/* mp4", "the track's length and its last frame's are at odds"),
     ("_vfr/* mov", "the track's length and its last frame's are at odds"),
+    ("_vfr/* ts", "PCRs are further apart than 100 ms where a frame lasts as long"),
+    ("h264_long/mp3 ", "sound is planned to be copied, and dropped, where one segment holds it all"),
     ("h264_fake_interlaced/* ts", "frames that are coded as two fields are refused by the verification"),
 ];
 
