@@ -37,6 +37,8 @@ pub struct Sample {
     pub origin_ms: Option<i64>,
     /// The frames that are there: their numbers, and when they are shown, in nanoseconds from frame 0, rounded down.
     pub shown: Vec<(u32, i64)>,
+    /// Language of each track of sound (ISO 639-2/T); `und` where none is stated.
+    pub languages: Vec<String>,
     /// What is missing, in nanoseconds from frame 0: start and end.
     pub missing: Vec<(i64, i64)>,
 }

@@ -11,7 +11,7 @@ use e2e::{
     sample,
 };
 use protocol::{
-    export::v1::{Container, Export},
+    export::v1::{Container, CreateExportRequest, DamagePolicy, Export, ExportSpec},
     job::v1::JobState,
 };
 
@@ -151,15 +151,17 @@ async fn an_init_segment_of_another_recording_is_refused() {
     let folder = lay_out(&server, "foreign");
     let other = sample::named("hls_fmp4/hevc/aac").unwrap();
     fs::copy(other.folder.join("media/init.mp4"), folder.join("init.mp4")).unwrap();
-    let mut spec = spec("foreign/index.m3u8", 0, 10_000);
-    spec.container = Container::Mp4.into();
-    let request = protocol::export::v1::CreateExportRequest { spec: Some(spec), ..Default::default() };
-    // Either at once or by the job, but never a file that shows something else.
-    if let Ok(accepted) = server.client().create_export(request).await {
-        let id = accepted.into_inner().export.unwrap().id;
-        let export = server.ended_export(&id).await;
-        assert_eq!(state(&export), JobState::Failed, "{export:?}");
-        let failure = export.status.unwrap().failure.unwrap();
-        assert_eq!(failure.reason, "SOURCE_UNUSABLE", "{failure:?}");
+    // To the one who takes what there is, there is nothing; to the other, it is damaged.
+    for (policy, reason) in [(DamagePolicy::Lenient, "NO_MEDIA"), (DamagePolicy::Strict, "SOURCE_UNUSABLE")] {
+        let spec = ExportSpec { damage_policy: policy.into(), ..spec("foreign/index.m3u8", 0, 10_000) };
+        let request = CreateExportRequest { spec: Some(spec), ..Default::default() };
+        // Either at once or by the job, but never a file that shows something else.
+        if let Ok(accepted) = server.client().create_export(request).await {
+            let id = accepted.into_inner().export.unwrap().id;
+            let export = server.ended_export(&id).await;
+            assert_eq!(state(&export), JobState::Failed, "{export:?}");
+            let failure = export.status.unwrap().failure.unwrap();
+            assert_eq!(failure.reason, reason, "{policy:?}: {failure:?}");
+        }
     }
 }

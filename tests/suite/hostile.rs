@@ -9,7 +9,8 @@ use e2e::{
 };
 use futures_util::future::join_all;
 use protocol::export::v1::{
-    Container, CreateExportRequest, Cut, ExportSpec, GetThumbnailRequest, ListExportsRequest, Story, VideoCodec,
+    Container, CreateExportRequest, Cut, DamagePolicy, ExportSpec, GetThumbnailRequest, ListExportsRequest, Story,
+    VideoCodec,
 };
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
@@ -244,15 +245,19 @@ fn lay_out_damage(server: &Server) -> Vec<(String, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_damaged_segment_fails_the_export_and_is_named() {
+async fn a_damaged_segment_fails_an_export_that_is_strict_and_is_named() {
     let server = Setup::new().own_library().start().await;
     // From the middle of the segment before it to the middle of the one after, copied and encoded.
     let codecs = [VideoCodec::Keep, VideoCodec::H264];
     let damaged = lay_out_damage(&server);
     let cases = damaged.iter().flat_map(|(uid, segment)| codecs.map(|codec| (uid, segment, codec)));
     let verdicts = cases.map(async |(uid, segment, codec)| {
-        let verdict = verdict(&server, ExportSpec { video_codec: codec.into(), ..spec(uid, 9_000, 4_000) }).await;
-        (!verdict.blames_the_source(segment)).then(|| format!("{uid}, {segment}, {codec:?}: {verdict:?}"))
+        let strict = DamagePolicy::Strict.into();
+        let asked = ExportSpec { video_codec: codec.into(), damage_policy: strict, ..spec(uid, 9_000, 4_000) };
+        let verdict = verdict(&server, asked).await;
+        // Of a TS that ends early, all that is left may be in order: then it is said when something is missing.
+        let is_said = verdict.blames_the_source(segment) || verdict.blames_the_source("at 2026-01-06T19:24:46");
+        (!is_said).then(|| format!("{uid}, {segment}, {codec:?}: {verdict:?}"))
     });
     let wrong: Vec<String> = join_all(verdicts).await.into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -4,11 +4,13 @@
 
 mod accounts;
 mod buckets;
+mod copied;
 mod coverage;
 mod crowd;
 mod damage;
 mod durable;
 mod exact;
+mod folders;
 mod growing;
 mod grpc;
 mod hostile;

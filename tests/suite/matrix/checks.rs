@@ -93,8 +93,8 @@ fn tags(path: &Path, window: &Window) -> Result<()> {
         let (before, after) = (measured::rotation(&window.sample.source), measured::rotation(path));
         ensure!(before == after, "rotation was {before} and is {after}");
     }
-    let (before, after) = (measured::languages(&window.sample.source), measured::languages(path));
-    ensure!(before == after, "languages were {before:?} and are {after:?}");
+    let (before, after) = (&window.sample.languages, measured::languages(path));
+    ensure!(*before == after, "languages were {before:?} and are {after:?}");
     Ok(())
 }
 
@@ -140,7 +140,7 @@ fn pictures(path: &Path, window: &Window, result: &ExportPlan) -> Result<()> {
 
 /// Each track of sound is at its place to within a frame of it, from start to end.
 fn sound(path: &Path, window: &Window, video: &Video, result: &ExportPlan) -> Result<()> {
-    let tracks = measured::languages(&window.sample.source).len();
+    let tracks = window.sample.languages.len();
     let dropped = result.tracks.iter().filter(|track| track.fate() == TrackFate::Dropped).count();
     ensure!(dropped == 0, "sound: tracks were dropped: {:?}", result.tracks);
     // The longest frame of the codecs.
