@@ -49,13 +49,16 @@ pub(crate) struct RunningDigest {
 }
 
 impl RunningDigest {
-    pub(crate) fn start() -> Self {
+    /// Blocks that are hashed go to `done`, to be filled again.
+    pub(crate) fn start(done: mpsc::Sender<Vec<u8>>) -> Self {
         let (blocks, received) = mpsc::sync_channel::<Vec<u8>>(WAITING);
         let thread = thread::spawn(move || {
             let (mut hasher, mut size) = (Sha256::new(), 0);
             for block in received {
                 hasher.update(&block);
                 size += block.len() as u64;
+                // Whoever doesn't want it back has enough.
+                let _ = done.send(block);
             }
             FileDigest::new(size, hasher)
         });
@@ -63,11 +66,11 @@ impl RunningDigest {
     }
 
     /// Takes what was written at `position`.
-    pub(crate) fn take(&mut self, position: u64, bytes: &[u8]) {
+    pub(crate) fn take(&mut self, position: u64, bytes: Vec<u8>) {
         self.is_whole &= position == self.position;
         self.position = position + bytes.len() as u64;
         // A thread that has ended makes the digest unusable, and `finish` says so.
-        self.is_whole = self.is_whole && self.blocks.send(bytes.to_vec()).is_ok();
+        self.is_whole = self.is_whole && self.blocks.send(bytes).is_ok();
     }
 
     /// The hash of everything, unless something was written out of order.
@@ -88,10 +91,10 @@ mod tests {
         let bytes: Vec<u8> = (0..3_000_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
-        let mut running = RunningDigest::start();
+        let mut running = RunningDigest::start(mpsc::channel().0);
         let mut position = 0;
         for block in bytes.chunks(700_001) {
-            running.take(position, block);
+            running.take(position, block.to_vec());
             position += block.len() as u64;
         }
         assert_eq!(running.finish(), Some(digest(&file).unwrap()));
@@ -99,9 +102,9 @@ mod tests {
 
     #[test]
     fn what_is_written_out_of_order_has_no_running_digest() {
-        let mut running = RunningDigest::start();
-        running.take(0, b"abc");
-        running.take(1, b"x");
+        let mut running = RunningDigest::start(mpsc::channel().0);
+        running.take(0, b"abc".to_vec());
+        running.take(1, b"x".to_vec());
         assert_eq!(running.finish(), None);
     }
 }

@@ -2,14 +2,10 @@
 
 use std::ptr;
 
-use ff::{codec::Parameters, format::context::StreamIo};
+use ff::codec::Parameters;
 use ffmpeg_next as ff;
 
-use super::{
-    Labels, Packet,
-    io::{Fault, Source},
-    source_error,
-};
+use super::{Labels, Packet, io::Fault, read_io::ReadIo, source_error};
 use crate::{
     Error, Format, TrackInfo, TrackKind,
     chain::Bytes,
@@ -26,12 +22,12 @@ const PROBE_MICROS: &str = "5000000";
 pub(super) const MAX_PIXELS: i64 = 33_177_600;
 /// More frames than this are held back by no decoder (ITU-T H.264 §A.3.1, H.265 §A.4.2).
 const MAX_DELAY: usize = 16;
-/// Bytes asked of a reader at once.
-const BUFFER: usize = 1 << 18;
 
 /// An open source: its tracks, and its packets in the order of the bytes.
 pub(crate) struct Demuxer {
     input: ff::format::context::Input,
+    /// What `input` reads through: dropped after it.
+    _io: ReadIo,
     fault: Fault,
     streams: Vec<Stream>,
 }
@@ -76,16 +72,9 @@ impl Demuxer {
         R: Bytes + 'static,
     {
         let fault = Fault::default();
-        let is_seekable = reader.is_seekable();
-        let source = Source { inner: reader, fault: fault.clone() };
-        let io = if is_seekable {
-            StreamIo::from_read_seek_with_capacity(source, BUFFER)
-        } else {
-            StreamIo::from_read_with_capacity(source, BUFFER)
-        };
-        let io = io.map_err(|error| source_error("opening the source", error))?;
-        let input = open_input(io, format, thorough).map_err(|error| fault.explain(error))?;
-        let mut demuxer = Self { input, fault, streams: Vec::new() };
+        let io = ReadIo::new(Box::new(reader), fault.clone())?;
+        let input = open_input(&io, format, thorough).map_err(|error| fault.explain(error))?;
+        let mut demuxer = Self { input, _io: io, fault, streams: Vec::new() };
         demuxer.streams = demuxer.input.streams().map(|stream| describe(&stream)).collect::<Result<_, _>>()?;
         Ok(demuxer)
     }
@@ -205,7 +194,7 @@ fn demuxer_name(format: Format) -> &'static std::ffi::CStr {
     }
 }
 
-fn open_input(mut io: StreamIo, format: Format, thorough: bool) -> Result<ff::format::context::Input, Error> {
+fn open_input(io: &ReadIo, format: Format, thorough: bool) -> Result<ff::format::context::Input, Error> {
     let mut options = ff::Dictionary::new();
     options.set("format_whitelist", "mov,mp4,m4a,3gp,3g2,mj2,mpegts,matroska,webm");
     options.set("protocol_whitelist", "");
@@ -220,15 +209,15 @@ fn open_input(mut io: StreamIo, format: Format, thorough: bool) -> Result<ff::fo
         options.set("enable_drefs", "0");
     }
     // SAFETY: `find_input_format` only reads a static table. The context is ours from allocation to the end of this
-    // function: on failure libav frees it (and leaves `pb`, which `io` frees); on success `wrap_with_custom_io` takes both
-    // and drops them in the right order. The dictionary is taken back, so that what is left in it is freed once.
+    // function: on failure libav frees it, on success `wrap` takes it. Either way `pb` is left to `io`, which lives longer. The
+    // dictionary is taken back, so that what is left in it is freed once.
     unsafe {
         let demuxer = ff::ffi::av_find_input_format(demuxer_name(format).as_ptr());
         let mut context = ff::ffi::avformat_alloc_context();
         if demuxer.is_null() || context.is_null() {
             return Err(Error::Internal(format!("no demuxer for {format:?}")));
         }
-        (*context).pb = io.as_mut_ptr();
+        (*context).pb = io.as_ptr();
         (*context).flags |= ff::ffi::AVFMT_FLAG_CUSTOM_IO;
         // A header that says all makes parsing each packet a waste.
         if format == Format::Mp4 && !thorough {
@@ -240,7 +229,7 @@ fn open_input(mut io: StreamIo, format: Format, thorough: bool) -> Result<ff::fo
         if opened < 0 {
             return Err(source_error("opening the source", ff::Error::from(opened)));
         }
-        let mut input = ff::format::context::Input::wrap_with_custom_io(context, io);
+        let mut input = ff::format::context::Input::wrap(context);
         check_claims(context)?;
         if thorough {
             find_stream_info(&mut input)?;

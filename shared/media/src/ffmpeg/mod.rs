@@ -10,9 +10,11 @@ mod labels;
 mod muxer;
 mod packet;
 mod picture;
+mod read_io;
 mod sound;
 mod sound_encoder;
 mod text;
+mod write_behind;
 
 use std::sync::Once;
 

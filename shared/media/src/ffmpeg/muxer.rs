@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -15,16 +15,12 @@ use super::{
     Labels, Packet,
     io::{Fault, Sink},
     output_error,
+    write_behind::WriteBehind,
 };
-use crate::{
-    Container, Error,
-    digest::{FileDigest, RunningDigest},
-    time::Timebase,
-    ts::SectionWriter,
-};
+use crate::{Container, Error, digest::FileDigest, time::Timebase, ts::SectionWriter};
 
-/// Bytes written at once.
-const BUFFER: usize = 1 << 20;
+/// Bytes that FFmpeg gathers before they are written.
+const BUFFER: usize = 1 << 17;
 /// How far a TS multiplexer may run ahead of the clock, in microseconds: 0.7 s, as T-STD buffers allow.
 const TS_MAX_DELAY: i32 = 700_000;
 /// A PCR goes with the first frame so many milliseconds after the last PCR. At most 100 may pass (ISO/IEC 13818-1 §2.7.2);
@@ -73,7 +69,8 @@ pub(crate) struct MuxerOptions {
 /// A container being written.
 pub(crate) struct Muxer {
     container: Container,
-    digest: Option<Arc<Mutex<RunningDigest>>>,
+    /// The sink has the other handle.
+    file: Arc<Mutex<WriteBehind>>,
     output: ff::format::context::Output,
     fault: Fault,
     length: Arc<AtomicU64>,
@@ -93,8 +90,8 @@ impl Muxer {
             Container::Mp4 => "mp4",
         };
         // A TS is written from front to back; an MP4's index comes to its front last.
-        let digest = (options.container == Container::Ts).then(|| Arc::new(Mutex::new(RunningDigest::start())));
-        let sink = Sink::new(file, digest.clone());
+        let file = Arc::new(Mutex::new(WriteBehind::start(file, options.container == Container::Ts)));
+        let sink = Sink::new(file.clone());
         let (fault, length) = (sink.fault.clone(), sink.length.clone());
         let fail = |error| fault.explain(output_error("starting the output", error));
         let is_splices = |stream: &OutputStream| stream.parameters.id() == ff::codec::Id::SCTE_35;
@@ -140,9 +137,11 @@ impl Muxer {
             }
             other => fail(other),
         })?;
+        // The samples of an MP4 are large, and go on as they are; a TS comes in packets of 188 bytes.
+        set_direct(&mut output, options.container != Container::Ts);
         let sources = streams.iter().map(|stream| ff::Rational(stream.timebase.num(), stream.timebase.den())).collect();
         let targets = output.streams().map(|stream| stream.time_base()).collect();
-        Ok(Self { container: options.container, digest, output, fault, length, sources, targets })
+        Ok(Self { container: options.container, file, output, fault, length, sources, targets })
     }
 
     /// Writes `packet` to track `index`. Tracks are interleaved by decoding time.
@@ -177,6 +176,8 @@ impl Muxer {
     /// `NoSpace`, `Io`.
     pub(crate) fn finish(mut self) -> Result<Option<FileDigest>, Error> {
         let fault = self.fault.clone();
+        // The index is made of numbers.
+        set_direct(&mut self.output, false);
         self.output.write_trailer().map_err(|error| fault.explain(output_error("finishing the output", error)))?;
         let padding = if self.container == Container::Ts { self.padding() } else { 0 };
         // SAFETY: the context is open and ours, and the packet is as long as is said. Flushing here, and not in the
@@ -192,12 +193,22 @@ impl Muxer {
         if error < 0 {
             return Err(fault.explain(output_error("finishing the output", ff::Error::from(error))));
         }
-        let digest = self.digest.take();
-        // The sink holds the other end, and lets go of it here.
-        drop(self);
-        let digest = digest.and_then(Arc::into_inner).and_then(|digest| digest.into_inner().ok());
-        Ok(digest.and_then(RunningDigest::finish))
+        let Self { file, output, .. } = self;
+        // The sink lets go of its handle here.
+        drop(output);
+        let file = Arc::into_inner(file).ok_or_else(|| Error::Internal("the output is still written to".into()))?;
+        let written = file.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+        written.map_err(|error| {
+            fault.set(&error);
+            fault.explain(Error::NoSpace)
+        })
     }
+}
+
+/// Whether what is written goes past FFmpeg's buffer.
+fn set_direct(output: &mut ff::format::context::Output, is_direct: bool) {
+    // SAFETY: the context is open and exclusively borrowed, with the `pb` that it was opened with; a number is set.
+    unsafe { (*(*output.as_mut_ptr()).pb).direct = i32::from(is_direct) };
 }
 
 fn add_stream(
