@@ -281,6 +281,8 @@ fn what_leads_a_keyframe_belongs_to_a_file_only_behind_the_one_before() {
             codec: "hevc".into(),
             language: None,
             size: Some((160, 90)),
+            title: None,
+            dispositions: Vec::new(),
             frame_rate: Some((25, 1)),
         };
         Ok(media::Probe { tracks: vec![video], start: 0, duration: 4 * NANOS, lead, creation_time: None })
