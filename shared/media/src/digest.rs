@@ -101,6 +101,15 @@ mod tests {
     }
 
     #[test]
+    fn the_hash_is_that_of_fips_180() {
+        let mut file = tempfile::tempfile().unwrap();
+        let hash = |file: &File| digest(file).unwrap().sha256;
+        assert_eq!(hash(&file), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        file.write_all(b"abc").unwrap();
+        assert_eq!(hash(&file), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
     fn what_is_written_out_of_order_has_no_running_digest() {
         let mut running = RunningDigest::start(mpsc::channel().0);
         running.take(0, b"abc".to_vec());
