@@ -251,7 +251,10 @@ fn plan_tail(
     let times: Vec<i64> = opening.video.iter().map(pts).collect();
     let tail = cut_tail(&times, clock.at_or_after(mark_out));
     let lead = opening.lead(clock.at_or_after(mark_out)).filter(|_| is_led);
-    let end = lead.or(opening.base).map_or(span.range.end, |base| clock.wall(base));
+    // The range may end while the last frame is shown.
+    let last = opening.video.iter().map(|packet| pts(packet) + packet.duration().max(0)).max();
+    let last = last.map_or(span.range.end, |last| clock.wall(last).max(span.range.end));
+    let end = lead.or(opening.base).map_or(last, |base| clock.wall(base));
     Ok((end, tail.encoded as i64))
 }
 
