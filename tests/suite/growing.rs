@@ -13,7 +13,7 @@ use e2e::{
 };
 use protocol::{export::v1::Container, job::v1::JobState};
 
-use crate::{matrix::is_known, samples::numbers};
+use crate::samples::numbers;
 
 /// How long a recorder that works in real time may take for what it has recorded in ten seconds.
 const PATIENCE: Duration = Duration::from_secs(40);
