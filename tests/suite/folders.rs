@@ -14,7 +14,10 @@ use protocol::{
 };
 use tonic::Code;
 
-use crate::samples::{ORIGIN, numbers};
+use crate::{
+    matrix::is_known,
+    samples::{ORIGIN, numbers},
+};
 
 const WINDOWS: usize = 50;
 /// How many are cut at once.
@@ -25,6 +28,9 @@ const FRAMES: i64 = 1_798;
 const GOP: i64 = 48;
 const MILLISECOND: i64 = 1_000_000;
 const FRAME: i64 = frame_time(1);
+
+/// How late frames may come as long as this is known, in nanoseconds.
+const LATE: i64 = 3 * MILLISECOND;
 
 /// When a frame is shown, in nanoseconds from frame 0.
 const fn frame_time(number: i64) -> i64 {
@@ -109,7 +115,12 @@ impl Window {
         let duration = random.i64(40..longest);
         let container = [Container::Ts, Container::Mov, Container::Mp4][random.usize(..3)];
         // Names are rounded to the microsecond. A frame that is at a whole millisecond could be on either side of a mark.
-        let clear = |mark: i64| mark + i64::from(mark % 1_001 == 0);
+        let margin = if is_known("marks right behind frames of a folder") { LATE } else { 5_000 };
+        let is_clear = |mark: i64| {
+            let behind = (mark * MILLISECOND + 500).rem_euclid(FRAME);
+            behind >= margin && FRAME - behind >= 5_000
+        };
+        let clear = |from: i64| (from..).find(|mark| is_clear(*mark)).expect("most milliseconds are between frames");
         let mark = clear(random.i64(0..59_900 - duration));
         Self { mark, duration: clear(mark + duration) - mark, container }
     }

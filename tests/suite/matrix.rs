@@ -25,11 +25,12 @@ const PER_SAMPLE: usize = 4;
 /// How many run at once.
 const AT_ONCE: usize = 3;
 /// What can't pass yet, and why: parts of a case's name, between asterisks. It must be empty in the end.
-const KNOWN: [(&str, &str); 9] = [
+const KNOWN: [(&str, &str); 10] = [
     ("damage: flipped bits", "flipped bits that are copied aren't noticed"),
     ("clip_dash_gap", "in a TS, sound comes seconds before its time after a gap of DASH"),
     ("segments_mkv/", "MKV in a folder, whose clocks run on: frames are off, or said to be damaged"),
     ("mediamtx/", "where sound outlasts the picture of a file, the next file's frames come late, or its first is lost"),
+    ("marks right behind frames of a folder", "as above: they come up to 2 ms late"),
     ("_vfr/* mp4", "the track's length and its last frame's are at odds"),
     ("_vfr/* mov", "the track's length and its last frame's are at odds"),
     ("_vfr/* ts", "PCRs are further apart than 100 ms where a frame lasts as long"),
