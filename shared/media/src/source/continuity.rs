@@ -30,8 +30,9 @@ pub(super) enum Step {
 /// Watches the times of the streams of one part, and mends them.
 pub(super) struct Continuity {
     streams: Vec<Follow>,
-    /// Whether a manifest says what follows what: then a jump forward is one of the clock.
-    is_segmented: bool,
+    /// The longest step forward that isn't a jump of the clock, in nanoseconds. A single file has none: nothing says that
+    /// it lacks nothing.
+    max_step: i64,
     /// The latest jump, in nanoseconds: what was taken off the times.
     jump: Option<i64>,
     notices: Vec<Notice>,
@@ -57,7 +58,10 @@ struct Notice {
 }
 
 impl Continuity {
-    pub(super) fn new(streams: &[Stream], is_segmented: bool) -> Self {
+    /// For segments with such `gaps` between them, in nanoseconds; `None` where the bytes are one file, or begin with what
+    /// is there for its parameters only.
+    pub(super) fn new(streams: &[Stream], gaps: Option<i64>) -> Self {
+        let max_step = gaps.map_or(i64::MAX, |gaps| MAX_STEP.saturating_add(gaps));
         let follow = |stream: &Stream| Follow {
             timebase: stream.timebase,
             shift: 0,
@@ -65,7 +69,7 @@ impl Continuity {
             seen: VecDeque::new(),
             repeated_to: None,
         };
-        Self { streams: streams.iter().map(follow).collect(), is_segmented, jump: None, notices: Vec::new() }
+        Self { streams: streams.iter().map(follow).collect(), max_step, jump: None, notices: Vec::new() }
     }
 
     /// Forgets what came before: reading goes on elsewhere.
@@ -91,7 +95,7 @@ impl Continuity {
             let forward = follow.timebase.nanos(time - end);
             match () {
                 () if follow.timebase.nanos(time - last) < -MAX_BACK => forward,
-                () if self.is_segmented && forward > MAX_STEP => forward,
+                () if forward > self.max_step => forward,
                 () => 0,
             }
         });

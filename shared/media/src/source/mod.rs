@@ -127,6 +127,7 @@ impl SpanReader {
         let thorough = thorough || part.format != Format::Mp4;
         let chain = Chain::of_part(host.clone(), part);
         let seekable = chain.is_seekable();
+        let mut gaps = longest_gap(&part.segments);
         let mut start = part.segments.first().map_or(WallTime::EPOCH, |segment| segment.range.start);
         let mut demuxer = Demuxer::open(chain, part.format, thorough).map_err(|error| blame_first(error, part))?;
         if let Anchor::FirstKeyframe { piece, wall } = &part.anchor
@@ -138,6 +139,7 @@ impl SpanReader {
             let pieces = [*piece].into_iter().chain(part.segments.iter().map(|segment| segment.piece)).collect();
             demuxer = Demuxer::open(Chain::new(host.clone(), pieces), part.format, thorough)?;
             start = *wall;
+            gaps = None;
         }
         if part.format == Format::MpegTs && demuxer.has_klv() {
             let mut chain = Chain::of_part(host.clone(), part);
@@ -184,7 +186,7 @@ impl SpanReader {
             self.tracks.push(SourceTrack { part: index, stream: stream.index, clock });
         }
         self.parts.push(OpenPart {
-            continuity: Continuity::new(demuxer.streams(), part.segments.len() > 1),
+            continuity: Continuity::new(demuxer.streams(), gaps),
             segments: part.segments.clone(),
             decoding: (part.format == Format::Matroska)
                 .then(|| best_video.map(|video| decoding_times(&demuxer.streams()[video])))
@@ -399,6 +401,11 @@ impl OpenPart {
             return Ok(());
         }
     }
+}
+
+/// The longest time between two segments that follow each other, in nanoseconds; `None` if there is but one.
+fn longest_gap(segments: &[Segment]) -> Option<i64> {
+    segments.windows(2).map(|pair| pair[1].range.start.nanos_since(pair[0].range.end).max(0)).max()
 }
 
 /// Says that the first of several segments is at fault: behind it there may be what can be read.
