@@ -70,7 +70,7 @@ pub(crate) struct Disk {
     staging: OwnedFd,
     /// Whether this file system can hold a file without a name, and name it later.
     pub(crate) nameless: bool,
-    /// Held while folders are made or removed, so that a folder that is found is on disk.
+    /// Held while folders are made or removed, so that none is removed between being found and being opened.
     folders: Mutex<()>,
 }
 
@@ -204,12 +204,16 @@ impl Disk {
     ) -> Result<Object, Error> {
         let failed = |e: io::Error| Error::io(format!("publishing object {key}"), e);
         for _ in 0..FOLDER_TRIES {
-            let folder = self.make_parent(key).map_err(failed)?;
-            match put(&folder, key.file_name()) {
+            let folders = self.make_parents(key).map_err(failed)?;
+            let Some(parent) = folders.last() else { continue };
+            match put(parent, key.file_name()) {
                 Ok(()) => {
-                    // The file's own record says how many names it has, the folder's what they are.
+                    // The file's own record says how many names it has, each folder's what they are. Synced once all are
+                    // there, they cost one wait for the disk, and not one each.
                     file.sync_all().map_err(failed)?;
-                    fs::fsync(&folder).map_err(|e| failed(e.into()))?;
+                    for folder in folders.iter().rev() {
+                        fs::fsync(folder).map_err(|e| failed(e.into()))?;
+                    }
                     let stat = fs::fstat(file).map_err(|e| failed(e.into()))?;
                     return Ok(Object::new(key.clone(), &stat));
                 }
@@ -241,16 +245,22 @@ impl Disk {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the folder of `key`, made where it is missing.
-    fn make_parent(&self, key: &Key) -> io::Result<OwnedFd> {
+    /// Opens the folders that `key` lies in, from the outermost on, made where they are missing. They aren't synced.
+    fn make_parents(&self, key: &Key) -> io::Result<Vec<OwnedFd>> {
         let _guard = self.lock_folders();
-        let mut folder = open_beneath(&self.root, ".", OFlags::DIRECTORY)?;
-        let Some(parent) = key.parent() else { return Ok(folder) };
-        for component in parent.as_str().split('/') {
-            make_folder(&folder, component)?;
-            folder = open_beneath(&folder, component, OFlags::DIRECTORY)?;
+        let root = open_beneath(&self.root, ".", OFlags::DIRECTORY)?;
+        let mut folders = vec![root];
+        let parent = key.parent();
+        for component in parent.iter().flat_map(|parent| parent.as_str().split('/')) {
+            let folder = &folders[folders.len() - 1];
+            match fs::mkdirat(folder, component, FOLDER_MODE) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let next = open_beneath(folder, component, OFlags::DIRECTORY)?;
+            folders.push(next);
         }
-        Ok(folder)
+        Ok(folders)
     }
 }
 

@@ -76,21 +76,22 @@ impl Staged {
     }
 
     pub(crate) fn publish(self) -> Result<Object, Error> {
-        self.sync_all()?;
+        self.sync_written()?;
         self.disk.publish(&self.file, &self.draft, &self.key)
     }
 
     pub(crate) fn replace(self) -> Result<Object, Error> {
-        self.sync_all()?;
+        self.sync_written()?;
         self.disk.replace(&self.file, &self.draft, &self.key)
     }
 
-    fn sync_all(&self) -> Result<(), Error> {
+    /// What was written is on the disk before it has a name.
+    fn sync_written(&self) -> Result<(), Error> {
         if self.lost.load(Ordering::Acquire) {
             let source = io::Error::other("an earlier sync failed");
             return Err(Error::io(format!("writing object {}", self.key), source));
         }
-        self.file.sync_all().map_err(|e| Self::note_loss(&self.lost, &self.key, e))
+        self.file.sync_data().map_err(|e| Self::note_loss(&self.lost, &self.key, e))
     }
 
     fn note_loss(lost: &AtomicBool, key: &Key, source: io::Error) -> Error {
