@@ -31,7 +31,7 @@ fn library(layouts: &[&str]) -> (Bucket, Vec<&'static Fixture>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_of_recordings_in_a_bucket_hold_exactly_their_frames() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let seed = e2e::seed();
     println!("SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let (bucket, fixtures) =

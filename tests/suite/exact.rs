@@ -73,7 +73,7 @@ impl Window {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_windows_hold_exactly_their_frames() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let seed = e2e::seed();
     println!("SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let wanted = |fixture: &&Fixture| LAYOUTS.contains(&fixture.layout.as_str()) && fixture.gap_ms.is_none();

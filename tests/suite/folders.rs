@@ -137,7 +137,7 @@ impl Window {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_across_lost_files_hold_what_is_there_and_list_every_gap() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let seed = e2e::seed();
     println!("SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let server = Setup::new().own_library().start().await;

@@ -40,7 +40,7 @@ const KNOWN: [(&str, &str); 10] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_plan_accepts_is_kept() {
-    let seed = variable("SEED").unwrap_or_else(|| fastrand::u64(..));
+    let seed = e2e::seed();
     println!("SEED={seed}");
     let cases = cases(&mut fastrand::Rng::with_seed(seed));
     let server = Setup::in_library(sample::library().unwrap()).start().await;
