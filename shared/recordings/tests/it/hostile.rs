@@ -112,7 +112,8 @@ fn playlists_that_are_all_tags_take_no_longer() {
     let recording = shelf.recording("x.m3u8").expect("a recording");
     assert_eq!(recording.spans().len(), 300_000, "each second of audio has a clock of its own");
     recording.select(recording.range(), &unprobed).expect("all of it");
-    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+    // What takes the square of their length takes hours; how fast it is otherwise is for a benchmark to say.
+    assert!(began.elapsed().as_secs() < 600, "{:?}", began.elapsed());
 }
 
 #[test]
