@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        Command::Serve(command) => serve::serve(command).await.map_err(|error| Failure::new(format!("{error:#}"))),
+        Command::Serve(command) => serve::serve(command).await.map_err(|error| Failure::new(error.to_string())),
         Command::Call(call) => {
             let mut service = client::connect(&cli.server, cli.api_key.as_deref())?;
             commands::run(call, &mut service, &mut Output::new(cli.json)).await

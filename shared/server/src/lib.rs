@@ -75,7 +75,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The address can't be listened on.
-    #[error("can't listen on {address}: {source}")]
+    #[error("can't listen on {address}: {source}; stop what does, or choose other ports with --base-port")]
     Listen {
         /// The address.
         address: SocketAddr,
